@@ -1,0 +1,204 @@
+"""The composition root: settings to pool, provider, keys and batcher; and the two processes, API and worker."""
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from prometheus_client import start_http_server
+
+import bursar
+from bursar import wiring
+from bursar.domains.context import App
+from bursar.infra import idempotency, keyfiles, observe
+from bursar.infra.auth import Authenticator, KeyRing
+from bursar.infra.batch import Batcher
+from bursar.infra.db import UNREACHABLE, Database, make_pool
+from bursar.infra.events import Relay
+from bursar.infra.http.dispatch import Dispatcher
+from bursar.infra.http.limit import RateLimiter
+from bursar.infra.http.openapi import Documentation
+from bursar.infra.http.route import LeanRoute
+from bursar.infra.jobs import Schedule, Worker
+from bursar.infra.reads import Reader
+from bursar.infra.seal import seal_new
+from bursar.infra.sink import Sink
+from bursar.kit.clock import Clock, SystemClock
+from bursar.providers.port import PaymentProvider
+from bursar.providers.sandbox import Sandbox
+from bursar.settings import Settings, SettingsError
+
+log = structlog.get_logger()
+
+DOCUMENTATION_PATHS: Final = frozenset({"/docs", "/openapi.json"})
+INVARIANTS_EVERY_SECONDS: Final = 3_600
+PURGE_EVERY_SECONDS: Final = 600
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, url: str, *, clock: Clock | None = None, provider: PaymentProvider | None = None
+) -> AsyncIterator[App]:
+    """An App on the database at `url`, whose batcher is drained at the end."""
+    clock = clock or SystemClock()
+    role = settings.database_role or None
+    database = Database(await make_pool(url, role=role, size=settings.database_pool_size))
+    kek_path = Path(settings.key_encryption_keys or settings.keys_path / keyfiles.KEY_ENCRYPTION_KEYS)
+    reader = Reader(url, role, clock)
+    app = App(
+        settings=settings,
+        clock=clock,
+        database=database,
+        batcher=Batcher(database, reader, clock, url, role),
+        reader=reader,
+        provider=provider or make_provider(settings, clock),
+        personal_keys=keyfiles.key_encryption_keys(kek_path),
+    )
+    try:
+        await reader.start()
+        await app.batcher.start()
+        yield app
+    finally:
+        await app.batcher.stop()
+        await reader.stop()
+        await app.provider.close()
+        await database.pool.close()
+
+
+def make_provider(settings: Settings, clock: Clock) -> PaymentProvider:
+    """The adapter that configuration names."""
+    if settings.provider != "sandbox":
+        raise SettingsError(f"BURSAR_PROVIDER is {settings.provider!r}; there is: sandbox")
+    books = None
+    if settings.sandbox_books != "memory":
+        books = Path(settings.sandbox_books or settings.data_path / "sandbox-books.jsonl")
+        books.parent.mkdir(parents=True, exist_ok=True)
+    return Sandbox(
+        books=books,
+        clock=clock,
+        slow_seconds=settings.sandbox_slow_seconds,
+        authorization_days=settings.authorization_days,
+    )
+
+
+async def make_asgi(app: App) -> Dispatcher:
+    """The ASGI application of the API."""
+    settings = app.settings
+    jwks = settings.jwks
+    if not settings.jwt_key and not jwks:
+        keyfiles.token_key(settings.keys_path)
+        jwks = str(settings.keys_path / keyfiles.TOKEN_KEY_SET)
+    try:
+        ring = KeyRing(jwt_key=settings.jwt_key, jwks=jwks)
+    except ValueError as error:
+        raise SettingsError(f"BURSAR_JWT_KEY cannot be used: {error}") from error
+    await ring.start()
+    authenticator = Authenticator(
+        ring,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        algorithms=frozenset(settings.jwt_algorithms.split(",")),
+        clock=app.clock,
+    )
+    return Dispatcher(
+        lean_routes(),
+        bursar=app,
+        authenticator=authenticator,
+        limiter=RateLimiter(staff=settings.rate_limit_per_second, customer=settings.rate_limit_customer_per_second),
+        body_size_max=settings.body_size_max,
+        fallback=documentation(),
+        fallback_paths=DOCUMENTATION_PATHS,
+    )
+
+
+def lean_routes() -> list[LeanRoute]:
+    """Every route that the service answers."""
+    return [route for router in wiring.ROUTERS for route in router.routes if isinstance(route, LeanRoute)]
+
+
+def documentation() -> Documentation:
+    """The FastAPI application that makes the OpenAPI document and shows it; it serves no other request."""
+    return Documentation(wiring.ROUTERS, version=bursar.__version__)
+
+
+async def run_worker(app: App, stopping: asyncio.Event) -> None:
+    """Jobs, schedules, reactions and the sink, until `stopping` is set."""
+    worker = Worker(app, wiring.JOBS, [*wiring.SCHEDULES, *_own_schedules(app.settings)])
+    relay = Relay(app, wiring.CONSUMERS)
+    parts: list[Any] = [worker, relay]
+    if app.settings.events_sink_url:
+        parts.append(Sink(app, app.settings.events_sink_url))
+    if app.settings.worker_metrics_port:
+        start_http_server(app.settings.worker_metrics_port, app.settings.host, observe.REGISTRY)
+    listening = asyncio.create_task(_wake_by_notify(app, worker, stopping))
+    running_parts = [asyncio.create_task(part.run()) for part in parts]
+    until_stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait((until_stopped, listening, *running_parts), return_when=asyncio.FIRST_COMPLETED)
+    stopping.set()  # where a part ended by itself, so does the process, which is started again
+    for part in parts:
+        part.stop()
+    await asyncio.gather(*running_parts)
+    listening.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await listening
+
+
+async def _wake_by_notify(app: App, worker: Worker, stopping: asyncio.Event) -> None:
+    """Wake the worker when a job was put in; polling stands behind it."""
+
+    def wake(*_: object) -> None:
+        worker.wake()
+
+    while not stopping.is_set():  # a connection that broke may answer a cancellation with an error of its own
+        try:
+            async with app.database.pool.acquire() as connection:
+                closed = asyncio.Event()
+                connection.add_termination_listener(lambda *_, closed=closed: closed.set())
+                await connection.add_listener("bursar_jobs", wake)
+                try:
+                    await closed.wait()
+                finally:
+                    await connection.remove_listener("bursar_jobs", wake)
+        except UNREACHABLE as error:
+            log.warning("worker.listen_failed", error=repr(error))
+            await asyncio.sleep(1)
+
+
+def _own_schedules(settings: Settings) -> tuple[Schedule, ...]:
+    return (
+        Schedule("infra.seal", settings.seal_every_seconds, _seal),
+        Schedule("infra.purge_idempotency_keys", PURGE_EVERY_SECONDS, _purge_idempotency_keys),
+        Schedule("infra.invariants", INVARIANTS_EVERY_SECONDS, _check_invariants),
+    )
+
+
+async def _seal(app: App) -> None:
+    await seal_new(app.database, keyfiles.seal_key(app.settings.keys_path))
+
+
+async def _purge_idempotency_keys(app: App) -> None:
+    before = app.clock.now() - timedelta(hours=max(idempotency.HOURS_MIN, app.settings.idempotency_hours))
+    await idempotency.purge(app.database, before=before)
+
+
+async def _check_invariants(app: App) -> None:
+    for check in wiring.INVARIANTS:
+        async with app.database.pool.acquire() as connection:
+            await connection.execute("set statement_timeout = 0")  # the pool resets it
+            for name, faults in (await check(connection)).items():
+                observe.INVARIANT_FAULTS.labels(name).set(len(faults))
+                if faults:
+                    log.critical("invariant.broken", name=name, faults=faults[:10])
+
+
+def tune_garbage_collector() -> None:
+    """What was made at start lives for good: the collector need not look at it again, nor look often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)

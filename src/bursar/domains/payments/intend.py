@@ -1,0 +1,136 @@
+"""The first step: what a caller asks for is checked against the payment and written down before any provider hears of
+it.
+"""
+
+from typing import Any
+
+from bursar.domains.payments import store
+from bursar.domains.payments.change import change
+from bursar.domains.payments.model import (
+    MACHINE,
+    Asker,
+    Attempt,
+    Kind,
+    Payment,
+    PaymentMethodMissing,
+    Status,
+    refuse_capture,
+)
+from bursar.infra.db import Tx
+from bursar.infra.idempotency import Claim
+from bursar.kit import ids
+from bursar.kit.errors import NotFound
+from bursar.kit.machine import match_version
+
+
+async def authorize(
+    tx: Tx, payment_id: str, *, claim: Claim | None, method_id: str | None, expected_version: int | None
+) -> tuple[Payment, Attempt]:
+    """Intend to authorize the whole amount on `method_id`, or on the payment's own method."""
+    payment = await _locked(tx, payment_id, expected_version)
+    method_id = method_id or payment.payment_method_id
+    if MACHINE.allows(payment.status, "authorize") and method_id is None:
+        raise PaymentMethodMissing
+    attempt = _attempt(tx, payment, Kind.AUTHORIZE, payment.amount, method_id=method_id)
+    after = change(
+        tx,
+        payment,
+        "authorize",
+        asker=_asker(tx, attempt, claim),
+        attempts=(attempt,),
+        payment_method_id=method_id,
+        next_action=None,
+    )
+    return after, attempt
+
+
+async def capture(
+    tx: Tx, payment_id: str, *, claim: Claim | None, amount: int | None, is_final: bool, expected_version: int | None
+) -> tuple[Payment, Attempt]:
+    """Intend to capture `amount` minor units, all that is left where None; its amount is reserved from now on."""
+    payment = await _locked(tx, payment_id, expected_version)
+    if not MACHINE.allows(payment.status, "capture"):
+        raise MACHINE.refusal(payment.status, "capture")
+    amount = payment.amount_capturable if amount is None else amount
+    refuse_capture(payment, amount)
+    attempt = _attempt(tx, payment, Kind.CAPTURE, amount, is_final=is_final)
+    after = change(
+        tx,
+        payment,
+        "capture",
+        asker=_asker(tx, attempt, claim),
+        attempts=(*payment.attempts, attempt),
+        amount_capturing=payment.amount_capturing + amount,
+        is_capture_final=is_final,
+    )
+    return after, attempt
+
+
+async def complete(
+    tx: Tx, payment_id: str, *, claim: Claim | None, expected_version: int | None
+) -> tuple[Payment, Attempt | None]:
+    """Complete a captured payment; one captured in part gives the rest back first. None: nothing to ask the
+    provider.
+    """
+    payment = await _locked(tx, payment_id, expected_version)
+    if payment.status is not Status.PARTIALLY_CAPTURED:
+        return change(tx, payment, "complete", completed_at=tx.now), None
+    return _void(tx, payment, "complete", claim)
+
+
+async def end(
+    tx: Tx,
+    payment_id: str,
+    action: str,
+    *,
+    claim: Claim | None,
+    reason: str,
+    failure_code: str | None = None,
+    owner: str | None = None,
+    expected_version: int | None = None,
+) -> tuple[Payment, Attempt | None]:
+    """Fail or cancel a payment; what a provider still reserves is given back first. None: nothing to ask the provider.
+
+    owner: the customer who asks, who may do so for his own payment, and while it is PENDING only.
+    """
+    payment = await store.lock(tx, payment_id)
+    if owner is not None and payment.customer_id != owner:
+        raise NotFound("no such payment")
+    match_version(payment.version, expected_version)
+    if owner is not None and payment.status is not Status.PENDING:
+        refusal = MACHINE.refusal(payment.status, action)
+        refusal.context["allowed"] = []
+        raise refusal
+    if payment.status in (Status.PENDING, Status.IN_REVIEW):
+        ended: dict[str, Any] = {"failed_at" if action == "fail" else "cancelled_at": tx.now}
+        return change(tx, payment, action, failure_code=failure_code, failure_reason=reason, **ended), None
+    return _void(tx, payment, action, claim, reason=reason, failure_code=failure_code)
+
+
+async def expire(tx: Tx, payment_id: str) -> tuple[Payment, Attempt | None]:
+    """Give back an authorization that ran out; None where there is nothing to give back any more."""
+    payment = await store.lock(tx, payment_id)
+    expires_at = payment.authorization_expires_at
+    if not MACHINE.allows(payment.status, "expire") or expires_at is None or expires_at > tx.now:
+        return payment, None
+    return _void(tx, payment, "expire", None, reason="authorization expired")
+
+
+def _void(tx: Tx, payment: Payment, action: str, claim: Claim | None, **why: Any) -> tuple[Payment, Attempt]:
+    ends_in = "keep_captured" if action == "expire" and payment.status is Status.PARTIALLY_CAPTURED else action
+    attempt = _attempt(tx, payment, Kind.VOID, payment.amount_capturable, ends_in=ends_in, **why)
+    return change(tx, payment, action, asker=_asker(tx, attempt, claim), attempts=(attempt,)), attempt
+
+
+def _attempt(tx: Tx, payment: Payment, kind: Kind, amount: int, **rest: Any) -> Attempt:
+    return Attempt(ids.new(tx.now), kind, amount, tx.now, payment.status, **rest)
+
+
+def _asker(tx: Tx, attempt: Attempt, claim: Claim | None) -> Asker:
+    return Asker(attempt.id, tx.origin.request_id, tx.origin.instance, claim)
+
+
+async def _locked(tx: Tx, payment_id: str, expected_version: int | None) -> Payment:
+    payment = await store.lock(tx, payment_id)
+    match_version(payment.version, expected_version)
+    return payment

@@ -1,0 +1,190 @@
+"""Creating, changing and reading payments, and what they do when they hear of others. What asks a provider is in
+`steps`.
+"""
+
+from typing import Any
+
+import msgspec
+
+from bursar.domains.context import App
+from bursar.domains.fraud import score
+from bursar.domains.fraud import service as fraud
+from bursar.domains.fraud.model import Decision
+from bursar.domains.payments import store
+from bursar.domains.payments.change import change, emit
+from bursar.domains.payments.model import (
+    EVENT_CREATED,
+    EVENT_UPDATED,
+    MACHINE,
+    Payment,
+    PaymentMethodUnknown,
+    Split,
+    Status,
+)
+from bursar.domains.payments.schemas import CreatePayment, UpdatePayment, render
+from bursar.infra import personal
+from bursar.infra.answer import Answer, created, ok
+from bursar.infra.commands import Command
+from bursar.infra.db import LiveTx, Origin, Tx, found
+from bursar.infra.events import Event
+from bursar.infra.http.call import require
+from bursar.infra.http.types import METADATA_KEYS_MAX
+from bursar.infra.idempotency import Claim
+from bursar.kit import ids
+from bursar.kit.machine import match_version
+
+LOCATION = "/api/v1/payments/core/{}"
+
+
+async def create(app: App, origin: Origin, claim: Claim | None, request: CreatePayment) -> Answer:
+    """Create a payment and have it scored: PENDING, IN_REVIEW, or FAILED where the score forbids it.
+
+    Emits payment.created and what follows from the score. Idempotent by the claim.
+    Raises PaymentMethodUnknown, Erased.
+    """
+    if request.payment_method_id is not None and not app.provider.recognizes(request.payment_method_id):
+        raise PaymentMethodUnknown(f"{app.provider.name} knows no {request.payment_method_id}")
+
+    async def decide(tx: Tx) -> Answer:
+        payment = await _create(tx, app, request)
+        return created(render(payment), location=LOCATION.format(payment.id), version=payment.version)
+
+    on = ids.new(app.clock.now()) if claim is None else f"{claim.scope} {claim.key}"
+    return await app.batcher.run(Command("payment.create", on, decide, origin, claim))
+
+
+async def _create(tx: Tx, app: App, request: CreatePayment) -> Payment:
+    payment_id = ids.new(tx.now)  # of the moment in created_at: lists by time are ranges of ids
+    tx.object_id = payment_id
+    check = await fraud.check(
+        tx,
+        limits=limits_of(app),
+        payment_id=payment_id,
+        customer_id=request.customer_id,
+        amount=request.amount,
+        currency=request.currency,
+    )
+    splits = request.splits
+    payment = Payment(
+        id=payment_id,
+        version=1,
+        payment_number=ids.number("PAY", tx.now),
+        order_id=request.order_id,
+        customer_id=request.customer_id,
+        amount=request.amount,
+        currency=request.currency,
+        capture_method=request.capture_method,
+        status=MACHINE.initial,
+        metadata=request.metadata,
+        amount_authorized=0,
+        amount_capturing=0,
+        amount_captured=0,
+        amount_refunded=0,
+        is_capture_final=False,
+        provider=app.provider.name,
+        attempts=(),
+        asked_by=(),
+        created_at=tx.now,
+        updated_at=tx.now,
+        payment_method_id=request.payment_method_id,
+        splits=None if splits is None else tuple(Split(s.vendor_id, s.amount, s.category_id) for s in splits),
+        description=request.description,
+        fraud_check_id=check.id,
+        risk_level=check.risk_level,
+        personal_data_id=await _seal_personal_data(tx, app, request),
+    )
+    emit(tx, payment, EVENT_CREATED, None)
+    if check.decision is Decision.REVIEW:
+        payment = change(tx, payment, "send_to_review", is_new=True)
+    elif check.decision is Decision.DECLINE:
+        reason = "; ".join(reason.code for reason in check.reasons)
+        payment = change(
+            tx, payment, "refuse", is_new=True, failure_code="fraud_declined", failure_reason=reason, failed_at=tx.now
+        )
+    tx.insert(store.TABLE, payment)
+    return payment
+
+
+def limits_of(app: App) -> score.Limits:
+    """The configured limits of the fraud rules."""
+    settings = app.settings
+    return score.Limits(
+        review_amount=settings.fraud_review_amount,
+        decline_amount=settings.fraud_decline_amount,
+        review_count=settings.fraud_review_count,
+        decline_count=settings.fraud_decline_count,
+    )
+
+
+async def _seal_personal_data(tx: Tx, app: App, request: CreatePayment) -> str | None:
+    parts = {
+        "device": request.device,
+        "billingAddress": request.billing_address,
+        "shippingAddress": request.shipping_address,
+    }
+    document = {
+        name: part.model_dump(by_alias=True, exclude_none=True) for name, part in parts.items() if part is not None
+    }
+    if not document:
+        return None
+    return await personal.seal(tx, app.personal_keys, subject=request.customer_id, kind="payment", document=document)
+
+
+async def update(
+    app: App,
+    origin: Origin,
+    claim: Claim | None,
+    payment_id: str,
+    request: UpdatePayment,
+    *,
+    expected_version: int | None,
+) -> Answer:
+    """Change description and metadata, in any status. Emits payment.updated."""
+
+    async def decide(tx: Tx) -> Answer:
+        before = await store.lock(tx, payment_id)
+        match_version(before.version, expected_version)
+        changes: dict[str, Any] = {}
+        if "description" in request.model_fields_set:
+            changes["description"] = request.description
+        if request.metadata is not None:
+            merged = {**before.metadata, **request.metadata}
+            changes["metadata"] = {key: value for key, value in merged.items() if value is not None}
+            require(
+                len(changes["metadata"]) <= METADATA_KEYS_MAX,
+                "metadata",
+                "too_long",
+                f"at most {METADATA_KEYS_MAX} keys",
+            )
+        after = msgspec.structs.replace(before, version=before.version + 1, updated_at=tx.now, **changes)
+        tx.update(store.TABLE, after, was=before.version)
+        emit(tx, after, EVENT_UPDATED, changes)
+        return ok(render(after), version=after.version)
+
+    return await app.batcher.run(Command("payment.update", payment_id, decide, origin, claim))
+
+
+async def get(app: App, payment_id: str) -> Payment:
+    """The payment as last committed. Raises NotFound."""
+    return found(await app.reader.get(store.TABLE, payment_id), "payment")
+
+
+async def show(app: App, payment: Payment) -> dict[str, Any]:
+    """The payment with its personal data, where it has any that was not erased."""
+    document = render(payment)
+    if payment.personal_data_id is not None:
+        document.update(await personal.unseal(app.database, app.personal_keys, payment.personal_data_id) or {})
+    return document
+
+
+async def on_fraud_reviewed(tx: LiveTx, event: Event) -> None:
+    """A person decided on a payment in review: it goes on, or fails. Idempotent by the payment's status."""
+    payment = await store.lock(tx, event.about)
+    if payment.status is not Status.IN_REVIEW:
+        return
+    if event.type == "fraud_check.approved":
+        change(tx, payment, "approve")
+    else:
+        change(
+            tx, payment, "refuse", failure_code="fraud_rejected", failure_reason="rejected in review", failed_at=tx.now
+        )

@@ -1,0 +1,174 @@
+"""The third step: a provider's outcome is booked, once, whoever brings it."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from bursar.domains.ledger import service as ledger
+from bursar.domains.ledger.model import UNALLOCATED, Line, clearing
+from bursar.domains.payments import store
+from bursar.domains.payments.change import change
+from bursar.domains.payments.model import (
+    PUBLIC,
+    Asker,
+    Attempt,
+    CaptureMethod,
+    Kind,
+    Payment,
+    PaymentDeclined,
+    ProviderUnavailable,
+    captured,
+    not_captured,
+)
+from bursar.domains.payments.schemas import render
+from bursar.infra import idempotency, jobs
+from bursar.infra.answer import Answer, accepted, ok, refusal
+from bursar.infra.db import Tx
+from bursar.kit.errors import Problem
+from bursar.providers.port import ActionRequired, Approved, Declined, Outcome, Pending, Unavailable, Unknown
+
+INQUIRE = "payment.inquire"
+"""The job that asks a provider what became of an attempt."""
+
+INQUIRY_FIRST_SECONDS = 1
+UNAVAILABLE_RETRY_SECONDS = 5
+
+
+async def settle_in(tx: Tx, payment_id: str, attempt_id: str, outcome: Outcome, *, authorization_days: int) -> Answer:
+    """Book an outcome and close the caller's key with the answer. An attempt that was settled before changes nothing.
+
+    Emits what the payment's table names. Posts a journal for a capture. Idempotent by the attempt.
+    """
+    payment = await store.lock(tx, payment_id)
+    attempt = payment.attempt(attempt_id)
+    if attempt is None:
+        return ok(render(payment), version=payment.version)
+    asker = payment.asker(attempt)
+    match outcome:
+        case Approved():
+            after = _approve(tx, payment, attempt, outcome, authorization_days)
+            return _closed(tx, asker, ok(render(after), version=after.version))
+        case ActionRequired():
+            after = change(
+                tx,
+                payment,
+                "action_required",
+                attempts=(),
+                provider_transaction_id=outcome.reference,
+                next_action=outcome.next_action,
+            )
+            return _closed(tx, asker, ok(render(after), version=after.version))
+        case Declined():
+            after = _decline(tx, payment, attempt, outcome)
+            problem = PaymentDeclined(
+                outcome.message,
+                declineCode=outcome.decline_code,
+                isRetryable=outcome.is_retryable,
+                paymentId=payment.id,
+                paymentStatus=PUBLIC[after.status],
+            )
+            return _closed(tx, asker, _refusal(asker, problem))
+        case Unavailable():
+            _undo(tx, payment, attempt)
+            idempotency.free(tx, asker.claim)
+            return _refusal(asker, ProviderUnavailable(outcome.reason, retry_after=UNAVAILABLE_RETRY_SECONDS))
+        case Pending() | Unknown():
+            return _wait(tx, payment, attempt)
+
+
+def _approve(tx: Tx, payment: Payment, attempt: Attempt, outcome: Approved, authorization_days: int) -> Payment:
+    if attempt.kind is Kind.VOID:
+        return change(tx, payment, f"voided_to_{attempt.ends_in}", **_ended(tx, attempt))
+    if attempt.kind is Kind.CAPTURE:
+        action, changes = captured(payment, attempt)
+        _post_capture(tx, payment, attempt)
+        return change(tx, payment, action, captured_at=tx.now, **changes)
+    changes = {
+        "attempts": (),
+        "amount_authorized": attempt.amount,
+        "provider_transaction_id": outcome.reference,
+        "authorized_at": tx.now,
+    }
+    if payment.capture_method is CaptureMethod.AUTOMATIC:
+        _post_capture(tx, payment, attempt)
+        return change(tx, payment, "charged", amount_captured=attempt.amount, captured_at=tx.now, **changes)
+    expires_at = outcome.expires_at or tx.now + timedelta(days=authorization_days)
+    return change(tx, payment, "authorized", authorization_expires_at=expires_at, **changes)
+
+
+def _post_capture(tx: Tx, payment: Payment, attempt: Attempt) -> None:
+    ledger.post(
+        tx,
+        journal_type="payment.captured",
+        reference=f"capture:{attempt.id}",
+        currency=payment.currency,
+        about=payment.id,
+        lines=(Line(clearing(payment.provider), attempt.amount), Line(UNALLOCATED, -attempt.amount)),
+    )
+
+
+def _ended(tx: Tx, attempt: Attempt) -> dict[str, Any]:
+    """What a payment shows when what was reserved has been given back."""
+    moment = {"fail": "failed_at", "cancel": "cancelled_at", "complete": "completed_at"}.get(attempt.ends_in or "")
+    changes: dict[str, Any] = {"attempts": ()}
+    if moment is not None:
+        changes[moment] = tx.now
+    if attempt.reason is not None and attempt.ends_in != "keep_captured":
+        changes |= {"failure_reason": attempt.reason, "failure_code": attempt.failure_code}
+    return changes
+
+
+def _decline(tx: Tx, payment: Payment, attempt: Attempt, outcome: Declined) -> Payment:
+    if attempt.kind is Kind.AUTHORIZE:
+        return change(
+            tx,
+            payment,
+            "declined",
+            attempts=(),
+            failure_code=outcome.decline_code,
+            failure_reason=outcome.message,
+            failed_at=tx.now,
+        )
+    return _undo(tx, payment, attempt, failure_code=outcome.decline_code, failure_reason=outcome.message)
+
+
+def _undo(tx: Tx, payment: Payment, attempt: Attempt, **why: Any) -> Payment:
+    """Nothing was done: back to where the attempt came from."""
+    if attempt.kind is Kind.CAPTURE:
+        action, changes = not_captured(payment, attempt)
+        return change(tx, payment, action, **changes, **why)
+    verb = "undone_to" if attempt.kind is Kind.AUTHORIZE else "not_voided"
+    return change(tx, payment, f"{verb}_{attempt.back_to.lower()}", attempts=(), **why)
+
+
+def _wait(tx: Tx, payment: Payment, attempt: Attempt) -> Answer:
+    """The outcome is not known: say so once, and have it asked for."""
+    if not attempt.is_unknown:
+        marked = [
+            other if other.id != attempt.id else msgspec.structs.replace(attempt, is_unknown=True)
+            for other in payment.attempts
+        ]
+        payment = change(tx, payment, "wait", attempts=tuple(marked))
+        defer_inquiry(tx, payment.id, attempt.id)
+    return accepted(render(payment), version=payment.version)
+
+
+def defer_inquiry(tx: Tx, payment_id: str, attempt_id: str) -> None:
+    """Have the provider asked what became of an attempt; one job for each attempt."""
+    jobs.defer(
+        tx,
+        INQUIRE,
+        {"paymentId": payment_id, "attemptId": attempt_id},
+        run_at=tx.now + timedelta(seconds=INQUIRY_FIRST_SECONDS),
+        key=f"{INQUIRE}:{attempt_id}",
+    )
+
+
+def _closed(tx: Tx, asker: Asker, answer: Answer) -> Answer:
+    idempotency.close(tx, asker.claim, answer)
+    return answer
+
+
+def _refusal(asker: Asker, problem: Problem) -> Answer:
+    return refusal(problem, request_id=asker.request_id, instance=asker.instance)

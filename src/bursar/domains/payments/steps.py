@@ -1,0 +1,229 @@
+"""What asks a provider, in three steps: intend (transaction), ask (no transaction), settle (transaction, idempotent).
+
+The request, the inquiry job and, later, webhooks settle through the same function, so that each outcome is booked
+once. A crash between two steps leaves the payment in PROCESSING with its attempt; the sweep finds it and has the
+provider asked.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from bursar.domains.context import App
+from bursar.domains.payments import intend, store
+from bursar.domains.payments.model import PROCESSING, Attempt, CaptureMethod, Kind, Payment, PaymentMethodUnknown
+from bursar.domains.payments.schemas import render
+from bursar.domains.payments.settle import settle_in
+from bursar.infra import jobs, observe
+from bursar.infra.answer import Answer, accepted, ok
+from bursar.infra.commands import Command
+from bursar.infra.db import SYSTEM, Origin, Tx
+from bursar.infra.idempotency import Claim
+from bursar.kit.errors import Overloaded, RowBusy
+from bursar.providers import port
+
+log = structlog.get_logger()
+
+ASK: Final = "payment.ask"
+"""The job that asks a provider on behalf of a caller who did not wait."""
+
+Intend = Callable[[Tx, Claim | None], Coroutine[Any, Any, tuple[Payment, Attempt | None]]]
+
+
+class Asked:
+    """Who asks for a step: origin, key, the version that he expects, and whether he waits for the outcome."""
+
+    __slots__ = ("claim", "expected_version", "is_waiting", "origin")
+
+    def __init__(
+        self,
+        origin: Origin,
+        claim: Claim | None = None,
+        *,
+        expected_version: int | None = None,
+        is_waiting: bool = True,
+    ) -> None:
+        self.origin = origin
+        self.claim = claim
+        self.expected_version = expected_version
+        self.is_waiting = is_waiting
+
+
+async def authorize(app: App, asked: Asked, payment_id: str, *, method_id: str | None) -> Answer:
+    """Authorize a payment, and capture it where its capture method is AUTOMATIC.
+
+    Emits payment.authorized, .captured, .action_required or .failed. Raises PaymentMethodMissing, PaymentMethodUnknown.
+    """
+    if method_id is not None and not app.provider.recognizes(method_id):
+        raise PaymentMethodUnknown(f"{app.provider.name} knows no {method_id}")
+
+    async def decide(tx: Tx, claim: Claim | None) -> tuple[Payment, Attempt | None]:
+        return await intend.authorize(
+            tx, payment_id, claim=claim, method_id=method_id, expected_version=asked.expected_version
+        )
+
+    return await _run(app, asked, "payment.authorize", payment_id, decide)
+
+
+async def capture(app: App, asked: Asked, payment_id: str, *, amount: int | None, is_final: bool) -> Answer:
+    """Capture `amount` minor units of an authorization, all that is left where None.
+
+    Emits payment.captured, .partially_captured or .capture_failed. Posts clearing against unallocated.
+    Raises AmountExceedsCapturable, FinalCaptureUnderWay.
+    """
+
+    async def decide(tx: Tx, claim: Claim | None) -> tuple[Payment, Attempt | None]:
+        return await intend.capture(
+            tx, payment_id, claim=claim, amount=amount, is_final=is_final, expected_version=asked.expected_version
+        )
+
+    return await _run(app, asked, "payment.capture", payment_id, decide)
+
+
+async def complete(app: App, asked: Asked, payment_id: str) -> Answer:
+    """Complete a captured payment. Emits payment.completed."""
+
+    async def decide(tx: Tx, claim: Claim | None) -> tuple[Payment, Attempt | None]:
+        return await intend.complete(tx, payment_id, claim=claim, expected_version=asked.expected_version)
+
+    return await _run(app, asked, "payment.complete", payment_id, decide)
+
+
+async def end(
+    app: App,
+    asked: Asked,
+    payment_id: str,
+    action: str,
+    *,
+    reason: str,
+    failure_code: str | None = None,
+    owner: str | None = None,
+) -> Answer:
+    """Fail or cancel a payment, voiding its authorization at the provider. Emits payment.failed or
+    payment.cancelled.
+    """
+
+    async def decide(tx: Tx, claim: Claim | None) -> tuple[Payment, Attempt | None]:
+        return await intend.end(
+            tx,
+            payment_id,
+            action,
+            claim=claim,
+            reason=reason,
+            failure_code=failure_code,
+            owner=owner,
+            expected_version=asked.expected_version,
+        )
+
+    return await _run(app, asked, f"payment.{action}", payment_id, decide)
+
+
+async def expire(app: App, payment_id: str) -> None:
+    """Void an authorization that ran out. Emits payment.expired, or payment.captured where a part of it was
+    captured.
+    """
+
+    async def decide(tx: Tx, claim: Claim | None) -> tuple[Payment, Attempt | None]:
+        return await intend.expire(tx, payment_id)
+
+    await _run(app, Asked(SYSTEM), "payment.expire", payment_id, decide)
+
+
+async def _run(app: App, asked: Asked, action: str, payment_id: str, decide: Intend) -> Answer:
+    async def first(tx: Tx) -> Answer | tuple[Payment, Attempt]:
+        payment, attempt = await decide(tx, asked.claim if asked.is_waiting else None)
+        if attempt is None:
+            return ok(render(payment), version=payment.version)
+        if asked.is_waiting:
+            return payment, attempt
+        jobs.defer(tx, ASK, {"paymentId": payment_id, "attemptId": attempt.id}, key=f"{ASK}:{attempt.id}")
+        return accepted(render(payment), version=payment.version)
+
+    intended = await app.batcher.run(Command(action, payment_id, first, asked.origin, asked.claim))
+    if isinstance(intended, Answer):
+        return intended
+    payment, attempt = intended
+    outcome = await port.ask(
+        app.provider, request_of(payment, attempt), timeout_seconds=app.settings.provider_timeout_seconds
+    )
+    return await settle(app, asked.origin, payment, attempt, outcome)
+
+
+async def settle(app: App, origin: Origin, payment: Payment, attempt: Attempt, outcome: port.Outcome) -> Answer:
+    """Book an outcome. Should the database refuse it, the provider has acted all the same: the payment stays
+    PROCESSING, the key stays open, the sweep asks again, and somebody is called.
+    """
+
+    async def decide(tx: Tx) -> Answer:
+        return await settle_in(tx, payment.id, attempt.id, outcome, authorization_days=app.settings.authorization_days)
+
+    try:
+        return await app.batcher.run(Command("payment.settle", payment.id, decide, origin))
+    except (RowBusy, Overloaded):  # not the time to book it; the sweep will
+        return accepted(render(payment), version=payment.version)
+    except (asyncpg.PostgresError, AssertionError):
+        observe.SETTLE_REFUSED.inc()
+        log.critical("payment.settle_refused", payment_id=payment.id, attempt_id=attempt.id, exc_info=True)
+        return accepted(render(payment), version=payment.version)
+
+
+def request_of(payment: Payment, attempt: Attempt) -> port.Request:
+    """What a provider is asked for an attempt: the same for every repeat."""
+    reference = payment.provider_transaction_id
+    if attempt.kind is Kind.AUTHORIZE:
+        assert attempt.method_id is not None
+        return port.Authorization(
+            key=attempt.id,
+            payment_id=payment.id,
+            amount=attempt.amount,
+            currency=payment.currency,
+            method_id=attempt.method_id,
+            capture=payment.capture_method is CaptureMethod.AUTOMATIC,
+            reference=reference,
+        )
+    assert reference is not None
+    if attempt.kind is Kind.CAPTURE:
+        return port.Capture(attempt.id, reference, attempt.amount, payment.currency, attempt.is_final)
+    return port.Void(attempt.id, reference)
+
+
+async def ask_deferred(app: App, payment_id: str, attempt_id: str) -> None:
+    """Ask the provider for an attempt whose caller did not wait. Safe to repeat: the key is the attempt's."""
+    payment, attempt = await _open(app, payment_id, attempt_id)
+    if attempt is None:
+        return
+    request = request_of(payment, attempt)
+    outcome = await port.ask(app.provider, request, timeout_seconds=app.settings.provider_timeout_seconds)
+    await settle(app, SYSTEM, payment, attempt, outcome)
+
+
+async def resolve(app: App, payment_id: str, attempt_id: str) -> bool:
+    """Ask the provider what became of an attempt and book it. Returns whether it is settled now."""
+    payment, attempt = await _open(app, payment_id, attempt_id)
+    if attempt is None:
+        return True
+    request = request_of(payment, attempt)
+    outcome = await port.inquire(app.provider, request, timeout_seconds=app.settings.provider_timeout_seconds)
+    await settle(app, SYSTEM, payment, attempt, outcome)
+    return not isinstance(outcome, port.Unknown | port.Pending)
+
+
+async def repair(app: App, payment: Payment) -> Payment:
+    """The payment as it is now, after asking for outcomes that are due; what a GET of one in PROCESSING does first."""
+    if payment.status not in PROCESSING:
+        return payment
+    now, settings = app.clock.now(), app.settings
+    for attempt in payment.attempts:
+        age = (now - payment.updated_at).total_seconds()
+        wait = settings.inquiry_on_read_after_seconds if attempt.is_unknown else settings.inquiry_after_seconds
+        if age >= wait:
+            await resolve(app, payment.id, attempt.id)
+    return await app.reader.get(store.TABLE, payment.id) or payment
+
+
+async def _open(app: App, payment_id: str, attempt_id: str) -> tuple[Payment, Attempt | None]:
+    payment = await app.reader.get(store.TABLE, payment_id)
+    assert payment is not None, f"no payment {payment_id}"
+    return payment, payment.attempt(attempt_id)

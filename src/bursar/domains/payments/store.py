@@ -1,0 +1,102 @@
+"""Queries on payments: the only SQL on that table."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from bursar.domains.payments.model import Payment, Status
+from bursar.infra.db import Database, Table, Tx, found
+from bursar.infra.http.types import PageQuery
+from bursar.kit import ids
+from bursar.kit.paging import Page, id_after, page_of
+
+TABLE = Table("payments", Payment, private=frozenset({"asked_by"}))
+
+
+async def lock(tx: Tx, payment_id: str) -> Payment:
+    return found(await tx.lock(TABLE, payment_id), "payment")
+
+
+async def find_by_number(database: Database, payment_number: str) -> Payment | None:
+    rows = await database.page(TABLE, "where payment_number = $1", payment_number)
+    return rows[0] if rows else None
+
+
+async def find_by_provider_transaction(database: Database, transaction_id: str) -> Payment | None:
+    """The payment of a provider's reference; the newest, should a provider have used one twice."""
+    rows = await database.page(TABLE, "where provider_transaction_id = $1 order by id desc limit 1", transaction_id)
+    return rows[0] if rows else None
+
+
+async def page(
+    database: Database, query: PageQuery, *, order_id: str | None = None, customer_id: str | None = None
+) -> Page[Payment]:
+    """Payments of an order or a customer, newest first."""
+    lowest, highest = _range(query)
+    args: list[Any] = [lowest, highest]
+    conditions = ["id >= $1", "id < $2", *_narrowed(args, query, order_id=order_id, customer_id=customer_id)]
+    where = f"where {' and '.join(conditions)} order by id desc limit {query.limit + 1}"
+    return page_of(await database.page(TABLE, where, *args), query.limit)
+
+
+async def page_in(
+    database: Database, query: PageQuery, statuses: Sequence[Status], *, customer_id: str | None = None
+) -> Page[Payment]:
+    """Payments in any of `statuses`, newest first.
+
+    The range is one of (status, id), so that the index of that pair serves it and no other, however common the status.
+    """
+    lowest, highest = _range(query)
+    args: list[Any] = [lowest, highest]
+    further = "".join(f" and {condition}" for condition in _narrowed(args, query, customer_id=customer_id))
+    limit = query.limit + 1
+    branches = [
+        f"""(select id from payments
+             where (status, id) >= (${number}, $1) and (status, id) < (${number}, $2){further}
+             order by status desc, id desc limit {limit})"""  # noqa: S608  numbers of parameters
+        for number in range(len(args) + 1, len(args) + 1 + len(statuses))
+    ]
+    where = f"where id in ({' union all '.join(branches)}) order by id desc limit {limit}"
+    return page_of(await database.page(TABLE, where, *args, *statuses), query.limit)
+
+
+def _range(query: PageQuery) -> tuple[str, str]:
+    """The ids among which a page lies: the first inclusive, the last exclusive."""
+    lowest = ids.lowest(query.created_from) if query.created_from else ids.FIRST
+    highest = ids.lowest(query.created_to + timedelta(milliseconds=1)) if query.created_to else ids.LAST
+    return lowest, min(highest, id_after(query.cursor) or ids.LAST)
+
+
+def _narrowed(args: list[Any], query: PageQuery, **columns: str | None) -> list[str]:
+    """The further conditions of a page; their values are added to `args`."""
+    conditions = []
+    for condition, value in (
+        ("created_at >= {}", query.created_from),
+        ("created_at < {}", query.created_to),
+        *((f"{column} = {{}}", wanted) for column, wanted in columns.items()),
+    ):
+        if value is not None:
+            args.append(value)
+            conditions.append(condition.format(f"${len(args)}"))
+    return conditions
+
+
+async def with_attempts_older_than(database: Database, moment: datetime, *, limit: int) -> list[Payment]:
+    """Payments in PROCESSING whose last change is older than `moment`, oldest first."""
+    return await database.page(
+        TABLE,
+        """where status in ('AUTHORIZING', 'CAPTURING', 'VOIDING') and updated_at < $1 order by id limit $2""",
+        moment,
+        limit,
+    )
+
+
+async def with_authorization_expired(database: Database, moment: datetime, *, limit: int) -> list[Payment]:
+    """Payments whose authorization ran out before `moment` with something left to capture."""
+    return await database.page(
+        TABLE,
+        """where status = any ('{AUTHORIZED,PARTIALLY_CAPTURED}') and authorization_expires_at <= $1
+           order by authorization_expires_at limit $2""",
+        moment,
+        limit,
+    )

@@ -1,0 +1,1 @@
+"""Knows PostgreSQL, HTTP and processes; knows no domain."""

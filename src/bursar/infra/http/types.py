@@ -1,0 +1,91 @@
+"""The shapes that requests of every domain share."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from bursar.kit import money, paging
+
+ForeignId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+"""An id that belongs to another service."""
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+"""Free text. PostgreSQL stores no NUL."""
+
+Amount = Annotated[int, Field(strict=True, ge=1, le=money.AMOUNT_MAX, description="minor units", examples=[1999])]
+
+ResourceId = Annotated[str, Path(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", description="UUIDv7")]
+
+
+def _known_currency(code: str) -> str:
+    if not money.is_currency(code):
+        raise ValueError("no currency of ISO 4217 in upper case")
+    return code
+
+
+Currency = Annotated[
+    str, AfterValidator(_known_currency), Field(examples=["EUR"], json_schema_extra={"pattern": "^[A-Z]{3}$"})
+]
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00]*$")]
+MetadataValue = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+METADATA_KEYS_MAX = 50
+Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_KEYS_MAX)]
+
+
+class RequestModel(BaseModel):
+    """A request's body: camelCase names, unknown fields refused, no value coerced."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, frozen=True)
+
+
+class ResponseModel(BaseModel):
+    """What an answer looks like; for the OpenAPI document alone."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+def _in_this_age(moment: datetime) -> datetime:
+    if not YEAR_MIN < moment.year < YEAR_MAX:
+        raise ValueError(f"the year has to be between {YEAR_MIN} and {YEAR_MAX}")
+    return moment
+
+
+YEAR_MIN, YEAR_MAX = 1970, 9999
+Moment = Annotated[AwareDatetime, AfterValidator(_in_this_age)]
+"""A time that can be moved by a day, and to UTC, without leaving what can be represented."""
+
+
+class PageQuery(BaseModel):
+    """Which part of a list: newest first."""
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=paging.LIMIT_MAX)] = paging.LIMIT_DEFAULT
+    cursor: Annotated[str | None, Field(max_length=100)] = None
+    created_from: Moment | None = None
+    created_to: Moment | None = None
+
+
+Paging = Annotated[PageQuery, Query()]
+
+
+def listing(rows: list[dict[str, Any]], next_cursor: str | None) -> dict[str, Any]:
+    """The envelope of every list."""
+    return {"data": rows, "hasMore": next_cursor is not None, "nextCursor": next_cursor}
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str = Field(alias="requestId")
+    errors: list[dict[str, str]] | None = None

@@ -1,0 +1,217 @@
+"""Jobs on PostgreSQL: born in the transaction of their cause, claimed with a lease and a fencing token, never
+forgotten.
+
+An attempt is counted when it is claimed, so a killed worker's attempt counts too. A job that ended is deleted by the
+token of its claim; a worker that lost its lease can neither end nor repeat it. After its last attempt a job is DEAD
+and is kept.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from bursar.infra.db import UNREACHABLE, Database, Tx
+from bursar.kit import ids
+from bursar.kit.errors import NotFound
+
+log = structlog.get_logger()
+
+CLAIM_SIZE: Final = 20
+POLL_SECONDS: Final = 0.5
+LEASE_SECONDS: Final = 10
+"""How long a claim holds without renewal: a killed worker's jobs wait no longer for another one."""
+
+
+class JobType(msgspec.Struct, frozen=True):
+    """What a kind of job does and how often it is tried. run: takes the app and the job's args; safe to repeat."""
+
+    kind: str
+    run: Callable[[Any, dict[str, Any]], Awaitable[None]]
+    attempts_max: int = 20
+    timeout_seconds: float = 30
+    backoff_seconds: float = 1
+    backoff_max_seconds: float = 900
+
+    def wait_seconds(self, attempts: int) -> float:
+        """How long to wait after `attempts` tries: exponential with full jitter's upper half."""
+        ceiling: float = min(self.backoff_max_seconds, self.backoff_seconds * 2 ** min(attempts - 1, 30))
+        return ceiling * random.uniform(0.5, 1)  # noqa: S311  no secret
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """Work that recurs: fires once each `every_seconds`, whatever the number of workers."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[Any], Awaitable[None]]
+
+
+class _JobRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    id: str
+    kind: str
+    args: dict[str, Any]
+    run_at: datetime
+    key: str | None = None
+
+
+def defer(tx: Tx, kind: str, args: dict[str, Any], *, run_at: datetime | None = None, key: str | None = None) -> None:
+    """Have a job done after this transaction commits. key: at most one job that waits has it."""
+    tx.write("jobs", _JobRow(ids.new(tx.now), kind, args, run_at or tx.now, key))
+
+
+CLAIM = """
+update jobs set
+    status = 'RUNNING', attempts = attempts + 1, fence = fence + 1, lease_until = $1 + make_interval(secs => $3)
+where id in (
+    select id from jobs where (status = 'READY' and run_at <= $1) or (status = 'RUNNING' and lease_until < $1)
+    order by run_at limit $2 for update skip locked)
+returning id, kind, args, attempts, fence
+"""
+RENEW = """
+update jobs set lease_until = $1::timestamptz + make_interval(secs => $4)
+from unnest($2::uuid[], $3::bigint[]) as held(id, fence)
+where jobs.id = held.id and jobs.fence = held.fence and jobs.status = 'RUNNING'
+"""
+FINISH = "delete from jobs where id = $1 and fence = $2 and status = 'RUNNING'"
+FAIL = """
+update jobs set status = $3, run_at = $4, last_error = $5, lease_until = null
+where id = $1 and fence = $2 and status = 'RUNNING'
+"""
+
+
+class Worker:
+    """Runs jobs and schedules until it is stopped; a stop lets running jobs end."""
+
+    def __init__(self, app: Any, types: Mapping[str, JobType], schedules: list[Schedule]) -> None:
+        self.app = app
+        self.database: Database = app.database
+        self.types = types
+        self.schedules = schedules
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be a job now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self.fire_schedules()
+                claimed = await self.run_due()
+            except Exception as error:  # whatever it is, the jobs and the sweep have to go on
+                if isinstance(error, UNREACHABLE):
+                    log.warning("worker.database_unreachable", error=repr(error))
+                else:
+                    log.exception("worker.broken")
+                claimed = 0
+                await _wait(self._stopping, 1)
+            if claimed == 0:
+                self._wake.clear()
+                await _wait(self._wake, POLL_SECONDS)
+
+    async def run_due(self) -> int:
+        """Claim what is due and run it. Returns how many jobs were claimed."""
+        records = await self.database.fetch(CLAIM, self.app.clock.now(), CLAIM_SIZE, LEASE_SECONDS)
+        if not records:
+            return 0
+        ended = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(records, ended))
+        try:
+            await asyncio.gather(*(self._run_one(record) for record in records))
+        finally:
+            ended.set()
+            await renewing
+        return len(records)
+
+    async def _renew(self, records: list[Any], ended: asyncio.Event) -> None:
+        """Keep the leases of these jobs until they have ended."""
+        ids_held, fences = [record["id"] for record in records], [record["fence"] for record in records]
+        while True:
+            await _wait(ended, LEASE_SECONDS / 3)
+            if ended.is_set():
+                return
+            try:
+                await self.database.execute(RENEW, self.app.clock.now(), ids_held, fences, LEASE_SECONDS)
+            except UNREACHABLE as error:
+                log.warning("worker.leases_not_renewed", error=repr(error))
+
+    async def fire_schedules(self) -> None:
+        """Run each schedule whose time has come and that no other worker took."""
+        now = self.app.clock.now()
+        for schedule in self.schedules:
+            took = await self.database.fetchval(
+                """insert into schedules as s (name, next_run_at) values ($1, $3)
+                   on conflict (name) do update set next_run_at = $3 where s.next_run_at <= $2 returning 1""",
+                schedule.name,
+                now,
+                now + timedelta(seconds=schedule.every_seconds),
+            )
+            if took:
+                try:
+                    await schedule.run(self.app)
+                except Exception:  # a schedule fires again; what it does is safe to repeat
+                    log.exception("schedule.failed", schedule=schedule.name)
+
+    async def _run_one(self, record: Any) -> None:
+        job_type = self.types.get(record["kind"])
+        try:
+            if job_type is None:
+                raise LookupError(f"no job type {record['kind']}")
+            if record["attempts"] > job_type.attempts_max:
+                raise LookupError("its last attempt never came back")
+            async with asyncio.timeout(job_type.timeout_seconds):
+                await job_type.run(self.app, record["args"])
+        except Exception as error:  # recorded with the job, tried again or kept as DEAD
+            await self._fail(record, job_type, error)
+            return
+        await self.database.execute(FINISH, record["id"], record["fence"])
+
+    async def _fail(self, record: Any, job_type: JobType | None, error: Exception) -> None:
+        attempts = record["attempts"]
+        is_dead = job_type is None or attempts >= job_type.attempts_max
+        wait = 0.0 if job_type is None else job_type.wait_seconds(attempts)
+        status, run_at = ("DEAD" if is_dead else "READY"), self.app.clock.now() + timedelta(seconds=wait)
+        text = f"{type(error).__name__}: {error}"[:500]
+        await self.database.execute(FAIL, record["id"], record["fence"], status, run_at, text)
+        (log.error if is_dead else log.info)("job.dead" if is_dead else "job.retried", kind=record["kind"], error=text)
+
+
+class NotYet(Exception):  # noqa: N818  not an error: the job has to be asked again
+    """Raised by a job that has to be run again later."""
+
+
+async def dead(database: Database, *, limit: int) -> list[dict[str, Any]]:
+    """The jobs that were given up, newest first."""
+    records = await database.fetch(
+        """select id, kind, args, attempts, last_error as "lastError", created_at as "createdAt"
+           from jobs where status = 'DEAD' order by id desc limit $1""",
+        limit,
+    )
+    return [dict(record) for record in records]
+
+
+async def retry(database: Database, job_id: str, now: datetime) -> None:
+    """Give a DEAD job its attempts back. Raises NotFound where there is no such dead job."""
+    done = await database.execute(
+        "update jobs set status = 'READY', attempts = 0, run_at = $2 where id = $1 and status = 'DEAD'", job_id, now
+    )
+    if done != "UPDATE 1":
+        raise NotFound("no such dead job")
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

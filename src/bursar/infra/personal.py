@@ -1,0 +1,96 @@
+"""Personal data has one home: one table, each row encrypted under its subject's own key (AES-256-GCM, the row's id as
+associated data). That key is wrapped by a versioned key-encryption key which is not in the database. Everything else
+carries the row's id only; destroying the subject's key erases the person and leaves history, journals and seals
+intact.
+"""
+
+import base64
+import secrets
+from typing import Any, Final
+
+import msgspec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from bursar.infra.db import Database, Query, Tx
+from bursar.kit import ids
+from bursar.kit.errors import Problem
+
+NONCE_LENGTH: Final = 12
+
+SUBJECT_KEY = Query(
+    name="subject_keys",
+    sql="""select subject as key, wrapped_key, kek_version from subject_keys
+           where subject = any($1::text[]) and $2::timestamptz is not null""",
+)
+
+
+class Erased(Problem):
+    status, code, title = 410, "subject_erased", "This person's data was erased on request"
+
+
+class KeyEncryptionKeys(msgspec.Struct, frozen=True):
+    """The keys that wrap, by version; the newest wraps, all unwrap. 32 bytes each, base64."""
+
+    current: int
+    keys: dict[int, str]
+
+    @classmethod
+    def generate(cls) -> "KeyEncryptionKeys":
+        return cls(1, {1: base64.b64encode(secrets.token_bytes(32)).decode()})
+
+    def wrap(self, key: bytes, subject: str) -> str:
+        return _encrypt(base64.b64decode(self.keys[self.current]), key, subject)
+
+    def unwrap(self, wrapped: str, subject: str, version: int) -> bytes:
+        return _decrypt(base64.b64decode(self.keys[version]), wrapped, subject)
+
+
+class _SubjectKeyRow(msgspec.Struct, frozen=True):
+    subject: str
+    wrapped_key: str
+    kek_version: int
+
+
+class _PersonalRow(msgspec.Struct, frozen=True):
+    id: str
+    subject: str
+    kind: str
+    ciphertext: str
+
+
+async def seal(tx: Tx, keys: KeyEncryptionKeys, *, subject: str, kind: str, document: Any) -> str:
+    """Store personal data encrypted under its subject's key. Returns the id to refer to it by. Raises Erased."""
+    rows = await tx.read(SUBJECT_KEY, subject)
+    if not rows:
+        key = secrets.token_bytes(32)
+        tx.write("subject_keys", _SubjectKeyRow(subject, keys.wrap(key, subject), keys.current))
+    elif rows[0]["wrapped_key"] is None:
+        raise Erased
+    else:
+        key = keys.unwrap(rows[0]["wrapped_key"], subject, rows[0]["kek_version"])
+    row_id = ids.new(tx.now)
+    tx.write("personal_data", _PersonalRow(row_id, subject, kind, _encrypt(key, msgspec.json.encode(document), row_id)))
+    return row_id
+
+
+async def unseal(database: Database, keys: KeyEncryptionKeys, row_id: str) -> dict[str, Any] | None:
+    """The document stored under `row_id`; None where its subject was erased."""
+    record = await database.pool.fetchrow(
+        """select d.ciphertext, k.subject, k.wrapped_key, k.kek_version
+           from personal_data d join subject_keys k using (subject) where d.id = $1""",
+        row_id,
+    )
+    if record is None or record["wrapped_key"] is None:
+        return None
+    key = keys.unwrap(record["wrapped_key"], record["subject"], record["kek_version"])
+    return msgspec.json.decode(_decrypt(key, record["ciphertext"], row_id), type=dict[str, Any])
+
+
+def _encrypt(key: bytes, plaintext: bytes, bound_to: str) -> str:
+    nonce = secrets.token_bytes(NONCE_LENGTH)
+    return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to.encode())).decode()
+
+
+def _decrypt(key: bytes, text: str, bound_to: str) -> bytes:
+    sealed = base64.b64decode(text)
+    return AESGCM(key).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], bound_to.encode())

@@ -1,0 +1,52 @@
+"""The HTTP sink: every event posted to one configured address, as CloudEvents batches, in order, at least once.
+
+The cursor is leased, not locked: no transaction is open while the sink is asked.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from bursar.infra.events import MOVE, envelope, follow, read_after
+
+NAME: Final = "http-sink"
+TIMEOUT_SECONDS: Final = 10
+
+LEASE = """
+update event_cursors set lease_until = $2 + interval '30 seconds'
+where consumer = $1 and (lease_until is null or lease_until < $2) and (retry_at is null or retry_at <= $2)
+returning tx, position
+"""
+
+
+class Sink:
+    """Posts events to `url` until it is stopped. One worker at a time holds the lease."""
+
+    def __init__(self, app: Any, url: str) -> None:
+        self.app = app
+        self.url = url
+        self._stopping = asyncio.Event()
+        self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        async with self._client:
+            await follow(self.app, self._stopping, NAME, self.advance)
+
+    async def advance(self) -> int:
+        """Post the next events and move the cursor. Returns how many were taken by the sink."""
+        database = self.app.database
+        cursor = await database.pool.fetchrow(LEASE, NAME, self.app.clock.now())
+        if cursor is None:
+            return 0
+        events, (tx, position) = await read_after(database.pool, cursor)
+        if events:
+            body = msgspec.json.encode([envelope(event) for event in events])
+            headers = {"content-type": "application/cloudevents-batch+json"}
+            (await self._client.post(self.url, content=body, headers=headers)).raise_for_status()
+        await database.execute(MOVE, NAME, tx, position)
+        return len(events)

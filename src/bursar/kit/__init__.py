@@ -1,0 +1,1 @@
+"""Pure building blocks: no database, no network, no clock read behind the caller's back."""

@@ -1,0 +1,1 @@
+"""Payment providers, one adapter each behind `port`. Only the composition root imports adapters."""

@@ -1,0 +1,132 @@
+"""Settings: the environment read once into one frozen object. The only reader of os.environ."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+
+PREFIX = "BURSAR_"
+
+
+class SettingsError(Exception):
+    """The one clear line about a setting that cannot be used."""
+
+
+def _says(text: str) -> Any:
+    return msgspec.Meta(description=text)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, with its default. docs/settings.md is made from this class."""
+
+    data_dir: Annotated[str, _says("Where the embedded database, the keys and the sandbox's books lie")] = "var"
+    database_url: Annotated[str, _says("A PostgreSQL 15–18 to use instead of the embedded one; its user migrates")] = ""
+    database_role: Annotated[
+        str, _says("The role as which the service runs; it cannot alter tables; empty: the URL's user")
+    ] = "bursar_app"
+    database_pool_size: Annotated[int, _says("Connections beside the two lanes of each process")] = 8
+    host: Annotated[str, _says("Address that the API listens on")] = "127.0.0.1"
+    port: Annotated[int, _says("Port that the API listens on")] = 8000
+    log_level: Annotated[str, _says("DEBUG, INFO, WARNING or ERROR")] = "WARNING"
+    body_size_max: Annotated[int, _says("Bytes of a request's body that are read at the most")] = 262_144
+    rate_limit_per_second: Annotated[int, _says("Requests a second for each service or staff caller; 0: no limit")] = (
+        20_000
+    )
+    rate_limit_customer_per_second: Annotated[
+        int, _says("Requests a second for each customer or vendor; 0: no limit")
+    ] = 100
+    jwt_key: Annotated[
+        str, _says("One verification key: a PEM or JWK file, or an HS256 secret of 32 bytes or more")
+    ] = ""
+    jwks: Annotated[str, _says("A JWKS file or URL with the verification keys")] = ""
+    jwt_algorithms: Annotated[str, _says("Signature algorithms that are accepted, comma-separated")] = (
+        "EdDSA,ES256,RS256,HS256"
+    )
+    jwt_issuer: Annotated[str, _says("The `iss` that tokens have to carry")] = "bursar"
+    jwt_audience: Annotated[str, _says("The `aud` that tokens have to carry")] = "bursar"
+    provider: Annotated[str, _says("The provider that serves payments")] = "sandbox"
+    provider_timeout_seconds: Annotated[
+        float, _says("How long a provider may take before its outcome counts as unknown")
+    ] = 20.0
+    sandbox_books: Annotated[
+        str, _says("File of the sandbox provider's books; empty: in the data directory; `memory`: none")
+    ] = ""
+    sandbox_slow_seconds: Annotated[float, _says("How long the sandbox's slow test methods take")] = 2.0
+    authorization_days: Annotated[int, _says("Days until an authorization that was not captured expires")] = 7
+    inquiry_after_seconds: Annotated[
+        float, _says("Age at which a step whose outcome nobody settled is asked for again")
+    ] = 30.0
+    inquiry_on_read_after_seconds: Annotated[
+        float, _says("Age at which reading a payment in PROCESSING asks the provider first")
+    ] = 5.0
+    idempotency_hours: Annotated[
+        int, _says("Hours for which the answer to an idempotency key is kept, at least 24")
+    ] = 24
+    fraud_review_amount: Annotated[
+        int, _says("Hundredths of a currency's main unit from which a payment goes to review")
+    ] = 5_000_000
+    fraud_decline_amount: Annotated[
+        int, _says("Hundredths of a currency's main unit from which a payment is declined")
+    ] = 100_000_000
+    fraud_review_count: Annotated[
+        int, _says("Payments of one customer within an hour from which the next goes to review")
+    ] = 500
+    fraud_decline_count: Annotated[
+        int, _says("Payments of one customer within an hour from which the next is declined")
+    ] = 2_000
+    worker_metrics_port: Annotated[int, _says("Port on which a worker shows its metrics; 0: none")] = 0
+    events_sink_url: Annotated[str, _says("Where every event is posted to as CloudEvents; empty: nowhere")] = ""
+    seal_every_seconds: Annotated[float, _says("How often new journals and audit lines are sealed")] = 5.0
+    key_encryption_keys: Annotated[
+        str, _says("File of the keys that wrap personal data's keys; empty: in the data directory")
+    ] = ""
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir).absolute()
+
+    @property
+    def keys_path(self) -> Path:
+        return self.data_path / "keys"
+
+
+def from_environment(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings; `overrides`, where not None, win over the environment. Raises SettingsError."""
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {
+        name: environ[PREFIX + name.upper()] for name in Settings.__struct_fields__ if PREFIX + name.upper() in environ
+    }
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"a {PREFIX}… setting cannot be read: {error}") from error
+
+
+def inherited(settings: Settings) -> dict[str, str]:
+    """The environment for a process that we start: ours, and every setting that differs from its default."""
+    defaults = Settings()
+    changed = {
+        PREFIX + name.upper(): str(getattr(settings, name))
+        for name in Settings.__struct_fields__
+        if getattr(settings, name) != getattr(defaults, name)
+    }
+    return {**os.environ, **changed}
+
+
+def hand_down(settings: Settings) -> None:
+    """Put `inherited` into our own environment, for all the processes that we start."""
+    os.environ.update(inherited(settings))
+
+
+def described() -> list[tuple[str, str, str, str]]:
+    """Variable, type, default and meaning of every setting, in order."""
+    hints = get_type_hints(Settings, include_extras=True)
+    defaults = Settings()
+    rows = []
+    for name in Settings.__struct_fields__:
+        kind, meta = get_args(hints[name])
+        rows.append((PREFIX + name.upper(), kind.__name__, str(getattr(defaults, name)), str(meta.description)))
+    return rows

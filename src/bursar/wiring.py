@@ -1,0 +1,57 @@
+"""The whole wiring on one page: controllers, reactions to events, jobs, schedules, state machines, invariants."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import APIRouter
+
+from bursar.domains.fraud import model as fraud_model
+from bursar.domains.fraud import routes as fraud_routes
+from bursar.domains.fraud import store as fraud_store
+from bursar.domains.ledger import verify as ledger_verify
+from bursar.domains.payments import jobs as payment_jobs
+from bursar.domains.payments import model as payment_model
+from bursar.domains.payments import routes as payment_routes
+from bursar.domains.payments import service as payments
+from bursar.domains.payments import store as payment_store
+from bursar.domains.payments import verify as payment_verify
+from bursar.infra.db import Table
+from bursar.infra.events import Consumer
+from bursar.infra.http import operations
+from bursar.infra.jobs import JobType, Schedule
+from bursar.kit.machine import Machine
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    payment_routes.router,
+    fraud_routes.router,
+    operations.router,
+)
+
+CONSUMERS: Final[tuple[Consumer, ...]] = (
+    # name                       events                                                      reaction
+    Consumer(
+        "payments.fraud_reviewed",
+        frozenset({"fraud_check.approved", "fraud_check.rejected"}),
+        payments.on_fraud_reviewed,
+    ),
+)
+
+JOBS: Final[dict[str, JobType]] = {job_type.kind: job_type for job_type in payment_jobs.TYPES}
+
+SCHEDULES: Final[tuple[Schedule, ...]] = payment_jobs.SCHEDULES
+"""Those of the domains; `app` adds the infrastructure's own."""
+
+MACHINES: Final[tuple[Machine[Any], ...]] = (payment_model.MACHINE, fraud_model.MACHINE)
+
+AGGREGATES: Final[dict[str, tuple[Table[Any], str]]] = {
+    # first part of the event's type: (table, event that makes a row)
+    "payment": (payment_store.TABLE, payment_model.EVENT_CREATED),
+    "fraud_check": (fraud_store.TABLE, "fraud_check.completed"),
+}
+"""What `events replay` rebuilds."""
+
+INVARIANTS: Final[tuple[Callable[[Any], Awaitable[dict[str, list[str]]]], ...]] = (
+    ledger_verify.faults,
+    payment_verify.faults,
+)
+"""Each answers its faults by check; run by `ledger verify`, by the tests after every flow, and hourly."""

@@ -1,0 +1,69 @@
+-- What the loads share: unique requests written by hand (wrk.format is slow), and the result as one line of JSON.
+-- Arguments after the URL: token, prefix (unique for every run, so that no key and no order comes twice), seed,
+-- a file: of ids to read, or for the times of checkouts' requests.
+
+local ffi = require("ffi")
+ffi.cdef [[
+    typedef struct { long seconds; long nanoseconds; } bench_timespec;
+    int clock_gettime(int clock, bench_timespec *time);
+]]
+
+local CLOCK_MONOTONIC = 1
+local CUSTOMERS = 100000
+local PATH = "/api/v1/payments/core"
+local time = ffi.new("bench_timespec")
+local threads = {}
+local count = 0
+local head
+
+common = {}
+
+function common.init(args)
+    common.prefix = args[2]
+    common.file = args[4]
+    math.randomseed(tonumber(args[3]))
+    head = string.format("Host: %s:%s\r\nAuthorization: Bearer %s\r\n", wrk.host, wrk.port, args[1])
+end
+
+function common.micros()
+    ffi.C.clock_gettime(CLOCK_MONOTONIC, time)
+    return tonumber(time.seconds) * 1000000 + tonumber(time.nanoseconds) / 1000
+end
+
+function common.get(id)
+    return "GET " .. PATH .. "/" .. id .. " HTTP/1.1\r\n" .. head .. "\r\n"
+end
+
+function common.write(method, path, body)
+    count = count + 1
+    return string.format("%s %s%s HTTP/1.1\r\n%sContent-Type: application/json\r\nIdempotency-Key: key-%s-%08d\r\n"
+        .. "Content-Length: %d\r\n\r\n%s", method, PATH, path, head, common.prefix, count, #body, body)
+end
+
+-- Returns the request and the order that it is for.
+function common.create()
+    local order = string.format("order-%s-%08d", common.prefix, count + 1)
+    local body = string.format('{"orderId":"%s","customerId":"customer-%06d","amount":%d,"currency":"EUR",'
+        .. '"paymentMethodId":"pm_sandbox_visa"}', order, math.random(0, CUSTOMERS - 1), math.random(100, 20000))
+    return common.write("POST", "", body), order
+end
+
+-- wrk calls these in its main state, which shares nothing with the threads' states; `thread:get` copies numbers
+-- (and breaks on tables).
+function setup(thread)
+    threads[#threads + 1] = thread
+end
+
+function done(summary, latency)
+    local completed, strange = 0, 0
+    for _, thread in ipairs(threads) do
+        completed = completed + (thread:get("completed") or 0)
+        strange = strange + (thread:get("strange") or 0)
+        if thread:get("first_strange") then print("the first strange answer: " .. thread:get("first_strange")) end
+    end
+    local faults = summary.errors
+    print(string.format('RESULT {"requests":%d,"micros":%d,"p50":%d,"p99":%d,"completed":%d,'
+        .. '"faults":{"status":%d,"connect":%d,"read":%d,"write":%d,"timeout":%d,"strange":%d}}',
+        summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), completed,
+        faults.status, faults.connect, faults.read, faults.write, faults.timeout, strange))
+end

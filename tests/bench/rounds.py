@@ -1,0 +1,126 @@
+"""The contenders and what is measured of them, in rounds."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from tests.bench import documents, machine
+from tests.bench.load import CONNECTIONS, Figures, Pgbench, Wrk, write_ids
+from tests.bench.machine import Machine
+
+GROUPS = ("create", "checkout", "get", "single")
+FEW_CLIENTS = 8
+ROWS_TO_BEGIN_WITH = 20_000
+ACCOUNTS = """
+insert into accounts (name, currency, kind, can_overdraw)
+values ('provider:sandbox:clearing', 'EUR', 'ASSET', true), ('unallocated', 'EUR', 'LIABILITY', false)
+"""
+
+
+class Measure(NamedTuple):
+    """One thing that is measured in every round. name: of its figures; run: takes seconds."""
+
+    group: str
+    name: str
+    run: Callable[[float], Figures]
+
+
+Measured = dict[str, list[float]]
+"""Each figure's values, one a round; a name is `measure.figure`."""
+
+
+def contenders(started: Machine, groups: Collection[str], say: Callable[[str], None]) -> list[Measure]:
+    """Set up what `groups` need: Bursar (a), the ordinary stack (b), pgbench (c, d). Returns the measures in order."""
+    say("making the databases and starting the service")
+    url = started.database("bench_bursar", rows=ROWS_TO_BEGIN_WITH)
+    base = started.bursar(url)
+    program = machine.find_wrk()
+    bursar = Wrk(program, started, base, "a")
+    measures: list[Measure] = []
+    if "single" in groups:
+        measures.append(Measure("single", "single.bursar", partial(bursar.create, connections=1)))
+    if {"create", "checkout"} & set(groups):
+        measures += _pgbench(started, documents.sample(base, started.token, url), groups)
+    if {"create", "checkout", "get"} & set(groups):
+        orm_url = started.database("bench_orm", rows=ROWS_TO_BEGIN_WITH)
+        orm = Wrk(program, started, started.ordinary_stack(orm_url), "b")
+        for name, wrk, its_url in (("bursar", bursar, url), ("orm", orm, orm_url)):
+            ids = write_ids(its_url, started.directory / f"{name}-ids")
+            measures += [
+                Measure("create", f"create.{name}", wrk.create),
+                Measure("checkout", f"checkout.{name}", wrk.checkout),
+                Measure("get", f"get.{name}", partial(wrk.read, ids=ids)),
+            ]
+    measures.sort(key=lambda measure: (GROUPS.index(measure.group), measure.name))
+    return [measure for measure in measures if measure.group in groups]
+
+
+def _pgbench(started: Machine, sampled: dict[str, str], groups: Collection[str]) -> list[Measure]:
+    measures: list[Measure] = []
+    if "create" in groups:
+        creates = Pgbench(started, started.database("bench_pgbench_create", rows=ROWS_TO_BEGIN_WITH), sampled)
+        measures.append(Measure("create", "create.pgbench", creates.create))
+    if "checkout" in groups:
+        url = started.database("bench_pgbench_checkout", rows=ROWS_TO_BEGIN_WITH)
+        asyncio.run(machine.run_sql(url, ACCOUNTS))
+        checkouts = Pgbench(started, url, sampled)
+        measures += [
+            Measure(
+                "checkout",
+                f"checkout.pgbench{clients}",
+                partial(checkouts.checkout, clients=clients),
+            )
+            for clients in (FEW_CLIENTS, CONNECTIONS)
+        ]
+    return measures
+
+
+def run(
+    started: Machine,
+    measures: Sequence[Measure],
+    *,
+    rounds: int,
+    seconds: float,
+    warm_up_seconds: float,
+    say: Callable[[str], None],
+) -> Measured:
+    """Warm every measure up once, then run the rounds; every other round goes backwards within a group."""
+    for measure in measures:
+        say(f"warming up {measure.name}")
+        measure.run(warm_up_seconds)
+    measured: Measured = {}
+    for number in range(rounds):
+        for measure in _in_order(measures, number):
+            started.rest()
+            before = machine.usage()
+            figures = measure.run(seconds)
+            after = machine.usage()
+            if before is not None and after is not None:
+                figures["others_percent"] = after.others_share(before) * 100
+            line = f"round {number + 1}/{rounds}  {measure.name:<20} {figures['per_second']:>10,.0f} a second"
+            say(f"{line}   others took {figures.get('others_percent', 0):3.0f} % of the machine")
+            for name, value in figures.items():
+                measured.setdefault(f"{measure.name}.{name}", []).append(value)
+    return measured
+
+
+def _in_order(measures: Sequence[Measure], number: int) -> list[Measure]:
+    groups = sorted({measure.group for measure in measures}, key=GROUPS.index)
+    ordered: list[Measure] = []
+    for group in groups:
+        members = [measure for measure in measures if measure.group == group]
+        ordered += members if number % 2 == 0 else members[::-1]
+    return ordered
+
+
+class Clock:
+    """Tells what goes on, with the seconds since the start."""
+
+    def __init__(self, console: Any) -> None:
+        self._console = console
+        self._started = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        self._console.print(f"[dim]{time.monotonic() - self._started:6.0f} s[/]  {line}", highlight=False)

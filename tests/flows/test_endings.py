@@ -1,0 +1,89 @@
+"""Payments that end without their money: cancelled, failed, expired."""
+
+import pytest
+
+from tests.support.api import Api, json_of
+from tests.support.service import Service
+
+pytestmark = pytest.mark.usefixtures("verified")
+
+
+class TestCancel:
+    async def test_before_an_authorization_asks_nobody(self, api: Api, service: Service) -> None:
+        payment = await api.create_payment()
+        asked_before = len(service.app.provider.books.by_key)
+
+        cancelled = json_of(await api.act(payment["id"], "cancel", reason="ordered twice"), 200)
+
+        assert (cancelled["status"], cancelled["failureReason"]) == ("CANCELLED", "ordered twice")
+        assert cancelled["cancelledAt"] and cancelled["failedAt"] is None
+        assert len(service.app.provider.books.by_key) == asked_before
+
+    async def test_gives_an_authorization_back(self, api: Api, service: Service) -> None:
+        payment = await api.authorized()
+
+        cancelled = json_of(await api.act(payment["id"], "cancel"), 200)
+
+        assert cancelled["status"] == "CANCELLED" and cancelled["cancelledAt"]
+        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+
+    async def test_works_in_review(self, api: Api) -> None:
+        payment = await api.create_payment(amount=6_000_000)
+        assert payment["status"] == "IN_REVIEW"
+        assert json_of(await api.act(payment["id"], "cancel"), 200)["status"] == "CANCELLED"
+
+
+class TestFail:
+    async def test_keeps_the_code_and_the_reason(self, api: Api) -> None:
+        payment = await api.create_payment()
+        failed = json_of(await api.act(payment["id"], "fail", reason="stock gone", failureCode="out_of_stock"), 200)
+        assert (failed["status"], failed["failureCode"], failed["failureReason"]) == (
+            "FAILED",
+            "out_of_stock",
+            "stock gone",
+        )
+        assert failed["failedAt"] and failed["cancelledAt"] is None
+
+    async def test_gives_an_authorization_back(self, api: Api, service: Service) -> None:
+        payment = await api.authorized()
+        failed = json_of(await api.act(payment["id"], "fail"), 200)
+        assert (failed["status"], failed["failureCode"]) == ("FAILED", "failed_by_caller")
+        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+
+
+class TestExpiry:
+    async def test_gives_back_what_was_never_captured(self, api: Api, service: Service) -> None:
+        payment = await api.authorized()
+        service.clock.advance(days=6)
+        await service.run_schedule("payments.expire")
+        assert (await api.show(payment["id"]))["status"] == "AUTHORIZED"
+
+        service.clock.advance(days=2)
+        await service.run_schedule("payments.expire")
+
+        shown = await api.show(payment["id"])
+        assert (shown["status"], shown["amountCaptured"]) == ("EXPIRED", 0)
+        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+
+    async def test_keeps_what_was_captured(self, api: Api, service: Service) -> None:
+        payment = await api.authorized()
+        json_of(await api.capture(payment["id"], 30, finalCapture=False), 200)
+
+        service.clock.advance(days=8)
+        await service.run_schedule("payments.expire")
+
+        shown = await api.show(payment["id"])
+        assert (shown["status"], shown["amountCaptured"], shown["failureReason"]) == ("CAPTURED", 30, None)
+        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+        assert json_of(await api.act(payment["id"], "complete"), 200)["status"] == "COMPLETED"
+
+    async def test_leaves_what_was_finished_alone(self, api: Api, service: Service) -> None:
+        captured, cancelled = await api.authorized(), await api.authorized()
+        captured = json_of(await api.capture(captured["id"], 10), 200)
+        cancelled = json_of(await api.act(cancelled["id"], "cancel"), 200)
+
+        service.clock.advance(days=8)
+        await service.run_schedule("payments.expire")
+
+        assert await api.show(captured["id"]) == captured
+        assert await api.show(cancelled["id"]) == cancelled
