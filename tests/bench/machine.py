@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from bursar.infra.death import die_with_parent
 from bursar.infra.migrate import migrate
 from bursar.settings import Settings
 from tests.bench import fill
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS_MAX = 60
@@ -171,13 +171,6 @@ def find_wrk() -> str:
 def fail(line: str) -> NoReturn:
     """End the run with one line."""
     raise SystemExit(f"bench: {line}")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def run_sql(url: str, *statements: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +18,7 @@ from bursar.infra.db import prepare_connection
 from bursar.infra.death import die_with_parent
 from bursar.infra.keyfiles import token_key
 from bursar.providers.sandbox import Books
+from tests.support.ports import free_port
 from tests.support.service import eventually
 from tests.support.tokens import token
 from tests.support.truth import PROCESSING, book_faults
@@ -40,11 +40,6 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
     """The environment of a process of the service whose data lies there, with short waits."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
     return {**inherited, "PYTHONPATH": str(SOURCE), **QUICK, "BURSAR_DATA_DIR": str(data_dir), **more}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def say(line: str) -> None:

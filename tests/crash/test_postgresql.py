@@ -18,10 +18,11 @@ import pytest
 from bursar.infra import embedded
 from bursar.infra.embedded.postmaster import read_pid_file
 from bursar.infra.keyfiles import token_key
-from tests.crash.harness import Process, connected, environment, faults, free_port, quiet, reading, say
+from tests.crash.harness import Process, connected, environment, faults, quiet, reading, say
 from tests.crash.shoppers import Shopper, crowd
 from tests.infra.processes import is_alive
 from tests.support.api import CORE, json_of
+from tests.support.ports import free_port
 from tests.support.service import eventually
 from tests.support.tokens import token
 

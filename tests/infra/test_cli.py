@@ -18,9 +18,10 @@ import asyncpg
 import pytest
 
 from bursar.infra.embedded.postmaster import read_pid_file
-from tests.crash.harness import SOURCE, free_port, say
+from tests.crash.harness import SOURCE, say
 from tests.infra.processes import is_alive, wait_until
 from tests.support.api import CORE
+from tests.support.ports import free_port
 
 READY_SECONDS_MAX = 30
 WARM_START_SECONDS_MAX = 4

@@ -140,6 +140,19 @@ class TestRelay:
         listener.relay.stop()
         await running
 
+    async def test_begins_when_the_database_comes_back(self, private: Service) -> None:
+        listener = Listener(private)
+        await private.fetch("revoke insert on event_cursors from bursar_app")
+        running = asyncio.create_task(listener.relay.run())
+        await asyncio.sleep(0.1)
+        assert not running.done()
+
+        await private.fetch("grant insert on event_cursors to bursar_app")
+        await emit(private, ids.new(private.clock.now()), 1)
+        await eventually(lambda: len(listener.heard) == 1)
+        listener.relay.stop()
+        await running
+
 
 class TestHorizon:
     async def test_nothing_is_read_above_a_running_transaction(self, private: Service) -> None:

@@ -5,9 +5,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx
 import pytest
 
+from bursar.infra.db import UNREACHABLE
 from tests.conftest import Serve
 from tests.support.api import CORE, Api, json_of, problem_of, unique
 from tests.support.races import at_once
@@ -174,12 +176,10 @@ class TestLostConnections:
 
 async def settle(service: Service) -> None:
     """What the sweep and a worker do for a step that was left open; a connection may die under them, too."""
-    import asyncpg
-
     service.clock.advance(seconds=40)
     try:
         await service.run_schedule("payments.sweep")
         service.clock.advance(seconds=2)
         await service.run_jobs()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (*UNREACHABLE, asyncpg.PostgresError):
         return

@@ -190,9 +190,14 @@ async def follow(app: Any, stopping: asyncio.Event, name: str, advance: Callable
     """Call `advance` until told to stop: at once while there is more, else after a pause; after a failure, ever
     later.
     """
-    await app.database.execute("insert into event_cursors (consumer) values ($1) on conflict do nothing", name)
+    has_cursor = False
     while not stopping.is_set():
         try:
+            if not has_cursor:
+                await app.database.execute(
+                    "insert into event_cursors (consumer) values ($1) on conflict do nothing", name
+                )
+                has_cursor = True
             if await advance():
                 continue
         except Exception as error:  # noted at the cursor, tried again after a wait

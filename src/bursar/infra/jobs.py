@@ -104,18 +104,21 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
+        """Jobs and schedules side by side: a slow job delays no schedule."""
+        await asyncio.gather(self._loop(self.run_due), self._loop(self.fire_schedules))
+
+    async def _loop(self, work: Callable[[], Awaitable[int]]) -> None:
         while not self._stopping.is_set():
             try:
-                await self.fire_schedules()
-                claimed = await self.run_due()
+                done = await work()
             except Exception as error:  # whatever it is, the jobs and the sweep have to go on
                 if isinstance(error, UNREACHABLE):
                     log.warning("worker.database_unreachable", error=repr(error))
                 else:
                     log.exception("worker.broken")
-                claimed = 0
+                done = 0
                 await _wait(self._stopping, 1)
-            if claimed == 0:
+            if done == 0:
                 self._wake.clear()
                 await _wait(self._wake, POLL_SECONDS)
 
@@ -145,8 +148,8 @@ class Worker:
             except UNREACHABLE as error:
                 log.warning("worker.leases_not_renewed", error=repr(error))
 
-    async def fire_schedules(self) -> None:
-        """Run each schedule whose time has come and that no other worker took."""
+    async def fire_schedules(self) -> int:
+        """Run each schedule whose time has come and that no other worker took. Returns 0: none is due at once again."""
         now = self.app.clock.now()
         for schedule in self.schedules:
             took = await self.database.fetchval(
@@ -161,6 +164,7 @@ class Worker:
                     await schedule.run(self.app)
                 except Exception:  # a schedule fires again; what it does is safe to repeat
                     log.exception("schedule.failed", schedule=schedule.name)
+        return 0
 
     async def _run_one(self, record: Any) -> None:
         job_type = self.types.get(record["kind"])
@@ -188,6 +192,12 @@ class Worker:
 
 class NotYet(Exception):  # noqa: N818  not an error: the job has to be asked again
     """Raised by a job that has to be run again later."""
+
+
+async def waiting(database: Database, keys: list[str]) -> set[str]:
+    """Those of `keys` whose job is yet to be done."""
+    records = await database.fetch("select key from jobs where key = any($1) and status <> 'DEAD'", keys)
+    return {record["key"] for record in records}
 
 
 async def dead(database: Database, *, limit: int) -> list[dict[str, Any]]:

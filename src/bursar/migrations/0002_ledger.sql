@@ -46,14 +46,12 @@ create trigger postings_append_only before update or delete or truncate on posti
 
 create function refuse_unbalanced() returns trigger language plpgsql as $$
 begin
-    perform from added group by journal_id, currency having sum(amount) <> 0;
+    perform from (
+        select journal_id, currency, sum(amount) as total, count(*) as lines from added group by journal_id, currency) a
+    join journals j on j.id = a.journal_id
+    group by j.id, j.line_count having bool_or(a.total <> 0) or sum(a.lines) <> j.line_count;
     if found then
-        raise exception 'unbalanced journal' using errcode = 'check_violation', constraint = 'postings_balanced';
-    end if;
-    perform from (select journal_id, count(*) as lines from added group by journal_id) a
-        join journals j on j.id = a.journal_id where j.line_count <> a.lines;
-    if found then
-        raise exception 'incomplete journal' using errcode = 'check_violation', constraint = 'postings_complete';
+        raise exception 'unbalanced or incomplete journal' using errcode = 'check_violation', constraint = 'postings_balanced';
     end if;
     return null;
 end $$;
@@ -64,29 +62,48 @@ create type posting_line as (
     journal_id uuid, line int, account text, currency text, amount bigint, about uuid, kind account_kind, can_overdraw boolean
 );
 
+-- Locks accounts in the order of their names. Returns how many of them there are.
+create function lock_accounts(names text[], currencies text[]) returns int language plpgsql as $$
+declare
+    found int;
+begin
+    perform from accounts a
+    where a.name = any (names) and (a.name, a.currency) in (select * from unnest(names, currencies))
+    order by a.name, a.currency for update;
+    get diagnostics found = row_count;
+    return found;
+end $$;
+
 create function write_journals(journal_rows jsonb, posting_rows jsonb, bad int[]) returns void language plpgsql as $$
 declare
-    names text[];
+    names      text[];
+    currencies text[];
+    amounts    bigint[];
+    known      int;
 begin
     insert into journals (id, type, reference, line_count, digest, occurred_at)
     select (x.r).id, (x.r).type, (x.r).reference, (x.r).line_count, (x.r).digest, (x.r).occurred_at
     from jsonb_to_recordset(journal_rows) as x(c int, r journals) where x.c <> all (bad);
 
-    insert into accounts (name, currency, kind, can_overdraw)
-    select distinct (x.r).account, (x.r).currency, (x.r).kind, (x.r).can_overdraw
-    from jsonb_to_recordset(posting_rows) as x(c int, r posting_line)
-    where x.c <> all (bad) order by 1, 2
-    on conflict (name, currency) do nothing;
-
-    names := array(select distinct (x.r).account
-        from jsonb_to_recordset(posting_rows) as x(c int, r posting_line) where x.c <> all (bad));
-    perform from accounts a where a.name = any (names) order by a.name, a.currency for update;
-
-    update accounts a set balance = a.balance + moved.amount
-    from (select (x.r).account, (x.r).currency, sum((x.r).amount) as amount
+    -- One update for each account, in the order of their names, however often it was hit.
+    select array_agg(m.account order by m.account, m.currency), array_agg(m.currency order by m.account, m.currency),
+           array_agg(m.amount order by m.account, m.currency)
+    into names, currencies, amounts
+    from (select (x.r).account, (x.r).currency, sum((x.r).amount)::bigint as amount
           from jsonb_to_recordset(posting_rows) as x(c int, r posting_line)
-          where x.c <> all (bad) group by 1, 2) moved
-    where a.name = moved.account and a.currency = moved.currency and a.name = any (names);
+          where x.c <> all (bad) group by 1, 2) m;
+    known := lock_accounts(names, currencies);
+    if known < cardinality(names) then
+        insert into accounts (name, currency, kind, can_overdraw)
+        select distinct (x.r).account, (x.r).currency, (x.r).kind, (x.r).can_overdraw
+        from jsonb_to_recordset(posting_rows) as x(c int, r posting_line)
+        where x.c <> all (bad) order by 1, 2
+        on conflict (name, currency) do nothing;
+        known := lock_accounts(names, currencies);
+    end if;
+    update accounts a set balance = a.balance + m.amount
+    from unnest(names, currencies, amounts) as m(name, currency, amount)
+    where a.name = any (names) and a.name = m.name and a.currency = m.currency;
 
     insert into postings (journal_id, line, account, currency, amount, about)
     select (x.r).journal_id, (x.r).line, (x.r).account, (x.r).currency, (x.r).amount, (x.r).about

@@ -6,6 +6,7 @@ from typing import Any, Final
 from bursar.domains.context import App
 from bursar.domains.payments import steps, store
 from bursar.domains.payments.settle import INQUIRE, defer_inquiry
+from bursar.infra import jobs
 from bursar.infra.jobs import JobType, NotYet, Schedule
 
 SWEEP_SIZE: Final = 500
@@ -27,10 +28,14 @@ async def sweep(app: App) -> None:
     now = app.clock.now()
     before = now - timedelta(seconds=app.settings.inquiry_after_seconds)
     payments = await store.with_attempts_older_than(app.database, before, limit=SWEEP_SIZE)
+    asked_for = await jobs.waiting(
+        app.database, [steps.ask_key(a.id) for payment in payments for a in payment.attempts]
+    )
     async with app.database.transaction(now=now) as tx:
         for payment in payments:
             for attempt in payment.attempts:
-                defer_inquiry(tx, payment.id, attempt.id)
+                if steps.ask_key(attempt.id) not in asked_for:
+                    defer_inquiry(tx, payment.id, attempt.id)
 
 
 async def expire(app: App) -> None:
@@ -40,7 +45,7 @@ async def expire(app: App) -> None:
 
 
 TYPES: Final = (
-    JobType(INQUIRE, inquire, attempts_max=200, timeout_seconds=60),
+    JobType(INQUIRE, inquire, attempts_max=10_000, timeout_seconds=60),
     JobType(steps.ASK, ask, attempts_max=50, timeout_seconds=60),
 )
 SCHEDULES: Final = (

@@ -25,6 +25,7 @@ from bursar.domains.payments.schemas import render
 from bursar.infra import idempotency, jobs
 from bursar.infra.answer import Answer, accepted, ok, refusal
 from bursar.infra.db import Tx
+from bursar.infra.idempotency import Claim
 from bursar.kit.errors import Problem
 from bursar.providers.port import ActionRequired, Approved, Declined, Outcome, Pending, Unavailable, Unknown
 
@@ -35,14 +36,20 @@ INQUIRY_FIRST_SECONDS = 1
 UNAVAILABLE_RETRY_SECONDS = 5
 
 
-async def settle_in(tx: Tx, payment_id: str, attempt_id: str, outcome: Outcome, *, authorization_days: int) -> Answer:
-    """Book an outcome and close the caller's key with the answer. An attempt that was settled before changes nothing.
+async def settle_in(
+    tx: Tx, payment_id: str, attempt_id: str, outcome: Outcome, *, authorization_days: int, claim: Claim | None = None
+) -> Answer:
+    """Book an outcome and close the caller's key with the answer. An attempt that was settled before changes nothing:
+    its caller gets what was kept for his key then.
 
     Emits what the payment's table names. Posts a journal for a capture. Idempotent by the attempt.
     """
     payment = await store.lock(tx, payment_id)
     attempt = payment.attempt(attempt_id)
     if attempt is None:
+        if claim is not None:
+            await idempotency.refuse_known(tx, claim)
+            raise ProviderUnavailable("nothing was done; try again", retry_after=UNAVAILABLE_RETRY_SECONDS)
         return ok(render(payment), version=payment.version)
     asker = payment.asker(attempt)
     match outcome:

@@ -29,6 +29,8 @@ log = structlog.get_logger()
 ASK: Final = "payment.ask"
 """The job that asks a provider on behalf of a caller who did not wait."""
 
+HTTP_ACCEPTED: Final = 202
+
 Intend = Callable[[Tx, Claim | None], Coroutine[Any, Any, tuple[Payment, Attempt | None]]]
 
 
@@ -138,7 +140,7 @@ async def _run(app: App, asked: Asked, action: str, payment_id: str, decide: Int
             return ok(render(payment), version=payment.version)
         if asked.is_waiting:
             return payment, attempt
-        jobs.defer(tx, ASK, {"paymentId": payment_id, "attemptId": attempt.id}, key=f"{ASK}:{attempt.id}")
+        jobs.defer(tx, ASK, {"paymentId": payment_id, "attemptId": attempt.id}, key=ask_key(attempt.id))
         return accepted(render(payment), version=payment.version)
 
     intended = await app.batcher.run(Command(action, payment_id, first, asked.origin, asked.claim))
@@ -148,16 +150,26 @@ async def _run(app: App, asked: Asked, action: str, payment_id: str, decide: Int
     outcome = await port.ask(
         app.provider, request_of(payment, attempt), timeout_seconds=app.settings.provider_timeout_seconds
     )
-    return await settle(app, asked.origin, payment, attempt, outcome)
+    return await settle(app, asked.origin, payment, attempt, outcome, claim=asked.claim)
 
 
-async def settle(app: App, origin: Origin, payment: Payment, attempt: Attempt, outcome: port.Outcome) -> Answer:
+def ask_key(attempt_id: str) -> str:
+    """The key of the job that asks for an attempt."""
+    return f"{ASK}:{attempt_id}"
+
+
+async def settle(
+    app: App, origin: Origin, payment: Payment, attempt: Attempt, outcome: port.Outcome, *, claim: Claim | None = None
+) -> Answer:
     """Book an outcome. Should the database refuse it, the provider has acted all the same: the payment stays
     PROCESSING, the key stays open, the sweep asks again, and somebody is called.
+
+    claim: of the caller who waits: should somebody else have settled the attempt first, he gets what was kept for it.
     """
 
     async def decide(tx: Tx) -> Answer:
-        return await settle_in(tx, payment.id, attempt.id, outcome, authorization_days=app.settings.authorization_days)
+        days = app.settings.authorization_days
+        return await settle_in(tx, payment.id, attempt.id, outcome, authorization_days=days, claim=claim)
 
     try:
         return await app.batcher.run(Command("payment.settle", payment.id, decide, origin))
@@ -206,8 +218,8 @@ async def resolve(app: App, payment_id: str, attempt_id: str) -> bool:
         return True
     request = request_of(payment, attempt)
     outcome = await port.inquire(app.provider, request, timeout_seconds=app.settings.provider_timeout_seconds)
-    await settle(app, SYSTEM, payment, attempt, outcome)
-    return not isinstance(outcome, port.Unknown | port.Pending)
+    answer = await settle(app, SYSTEM, payment, attempt, outcome)
+    return answer.status != HTTP_ACCEPTED
 
 
 async def repair(app: App, payment: Payment) -> Payment:
@@ -215,7 +227,10 @@ async def repair(app: App, payment: Payment) -> Payment:
     if payment.status not in PROCESSING:
         return payment
     now, settings = app.clock.now(), app.settings
+    asked_for = await jobs.waiting(app.database, [ask_key(attempt.id) for attempt in payment.attempts])
     for attempt in payment.attempts:
+        if ask_key(attempt.id) in asked_for:
+            continue
         age = (now - payment.updated_at).total_seconds()
         wait = settings.inquiry_on_read_after_seconds if attempt.is_unknown else settings.inquiry_after_seconds
         if age >= wait:

@@ -55,7 +55,7 @@ def _make(home: Path, bin_dir: Path, runner: Runner) -> None:
         *(str(bin_dir / "initdb"), f"--pgdata={target}", f"--username={NAME}", f"--pwfile={secret}"),
         *("--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--text-search-config=english"),
         *("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"),
-        *("-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "max_connections=60"),
+        *("-c", "timezone=UTC", "-c", "log_timezone=UTC", "-c", "max_connections=100"),
     ]
     _run(command, runner)
     single = [str(bin_dir / "postgres"), "--single", "-D", str(target), "-c", "log_min_messages=fatal", "postgres"]
@@ -115,7 +115,7 @@ def _defaults() -> dict[str, str]:
     return {
         "timezone": "UTC",
         "log_timezone": "UTC",
-        "max_connections": "60",
+        "max_connections": "100",
         # memory
         "shared_buffers": f"{max(16, min(_SHARED_BUFFERS_MB_MAX, memory_mb // 4))}MB",
         "effective_cache_size": f"{max(64, memory_mb // 2)}MB",

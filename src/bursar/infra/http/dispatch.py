@@ -15,10 +15,19 @@ import structlog
 from bursar.infra import observe
 from bursar.infra.answer import Answer, Answered, refusal
 from bursar.infra.auth import Authenticator, Caller
+from bursar.infra.db import UNREACHABLE
 from bursar.infra.http.call import Call
 from bursar.infra.http.limit import RateLimiter
 from bursar.infra.http.route import WITH_BODY, LeanRoute
-from bursar.kit.errors import BadRequest, BodyTooLarge, InternalError, MethodNotAllowed, NotFound, Problem
+from bursar.kit.errors import (
+    BadRequest,
+    BodyTooLarge,
+    DatabaseUnavailable,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+)
 
 log = structlog.get_logger()
 
@@ -125,6 +134,9 @@ class Dispatcher:
             answer = refusal(problem, request_id=request_id, instance=scope["path"])
         except _Gone:
             return
+        except UNREACHABLE as error:
+            log.warning("request.failed", request_id=request_id, code=DatabaseUnavailable.code, cause=repr(error))
+            answer = refusal(DatabaseUnavailable(retry_after=1), request_id=request_id, instance=scope["path"])
         except Exception:  # impossible states: told to the log, never to the caller
             log.exception("request.broken", request_id=request_id, path=scope["path"])
             answer = refusal(InternalError(), request_id=request_id, instance=scope["path"])
