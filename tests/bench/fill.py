@@ -14,7 +14,7 @@ MARKETPLACE = "customer-marketplace"
 
 COMMON = """
 with numbers as (
-    select n, $3::timestamptz - interval '365 days' * ($4 - n) / $4::float8 as at
+    select n, $3::timestamptz - interval '365 days' * (($4 - n) / $4::float8) as at
     from generate_series($1::bigint, $2::bigint) n
 ), rows as (
     select n, at, lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') as head, n % 1000 as share,

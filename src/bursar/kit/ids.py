@@ -12,6 +12,7 @@ LAST: Final = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 """Below and above every id that `new` makes."""
 
 _BASE: Final = len(ALPHABET)
+_VALUES: Final = {character: value for value, character in enumerate(ALPHABET)}
 _EPOCH_SECONDS: Final = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
 _TIME_LENGTH: Final = 7
 _RANDOM_LENGTH: Final = 6
@@ -74,13 +75,16 @@ def is_number(prefix: str, text: str) -> bool:
 
 
 def _encode(value: int, length: int) -> str:
-    characters = []
+    text = ""
     for _ in range(length):
         value, digit = divmod(value, _BASE)
-        characters.append(ALPHABET[digit])
-    return "".join(reversed(characters))
+        text = ALPHABET[digit] + text
+    return text
 
 
 def _check_character(body: str) -> str:
     """Weighted sum modulo the prime 29, weights 2, 3, 4 …: finds every single error and every transposition."""
-    return ALPHABET[sum(weight * ALPHABET.index(character) for weight, character in enumerate(body, 2)) % _BASE]
+    total = 0
+    for weight, character in enumerate(body, 2):
+        total += weight * _VALUES[character]
+    return ALPHABET[total % _BASE]
