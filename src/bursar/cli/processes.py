@@ -15,10 +15,9 @@ import uvloop
 from bursar import app as composition
 from bursar.cli import fail
 from bursar.infra import observe
+from bursar.infra.db import UNREACHABLE
 from bursar.infra.http.server import server_config
 from bursar.settings import Settings
-
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def run_api(settings: Settings) -> None:
@@ -38,7 +37,7 @@ async def _guarded(main: Coroutine[Any, Any, None], settings: Settings) -> None:
         fail("BURSAR_DATABASE_URL is not set; `bursar serve` starts a database of its own")
     try:
         await main
-    except UNREACHABLE as error:
+    except (*UNREACHABLE, asyncpg.PostgresError) as error:
         fail(f"the database cannot be reached: {error}")
 
 

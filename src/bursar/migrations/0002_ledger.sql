@@ -45,13 +45,21 @@ create trigger postings_append_only before update or delete or truncate on posti
     for each statement execute function refuse_change();
 
 create function refuse_unbalanced() returns trigger language plpgsql as $$
+declare
+    is_unbalanced boolean;
+    is_incomplete boolean;
 begin
-    perform from (
-        select journal_id, currency, sum(amount) as total, count(*) as lines from added group by journal_id, currency) a
-    join journals j on j.id = a.journal_id
-    group by j.id, j.line_count having bool_or(a.total <> 0) or sum(a.lines) <> j.line_count;
-    if found then
-        raise exception 'unbalanced or incomplete journal' using errcode = 'check_violation', constraint = 'postings_balanced';
+    select bool_or(c.is_unbalanced), bool_or(c.is_incomplete) into is_unbalanced, is_incomplete
+    from (
+        select bool_or(a.total <> 0) as is_unbalanced, sum(a.lines) <> j.line_count as is_incomplete
+        from (select journal_id, currency, sum(amount) as total, count(*) as lines
+              from added group by journal_id, currency) a
+        join journals j on j.id = a.journal_id group by j.id, j.line_count) c;
+    if is_unbalanced then
+        raise exception 'unbalanced journal' using errcode = 'check_violation', constraint = 'postings_balanced';
+    end if;
+    if is_incomplete then
+        raise exception 'incomplete journal' using errcode = 'check_violation', constraint = 'postings_complete';
     end if;
     return null;
 end $$;
@@ -79,27 +87,23 @@ declare
     names      text[];
     currencies text[];
     amounts    bigint[];
-    known      int;
 begin
     insert into journals (id, type, reference, line_count, digest, occurred_at)
     select (x.r).id, (x.r).type, (x.r).reference, (x.r).line_count, (x.r).digest, (x.r).occurred_at
     from jsonb_to_recordset(journal_rows) as x(c int, r journals) where x.c <> all (bad);
 
-    -- One update for each account, in the order of their names, however often it was hit.
-    select array_agg(m.account order by m.account, m.currency), array_agg(m.currency order by m.account, m.currency),
-           array_agg(m.amount order by m.account, m.currency)
-    into names, currencies, amounts
+    -- One update for each account, however often it was hit.
+    select array_agg(m.account), array_agg(m.currency), array_agg(m.amount) into names, currencies, amounts
     from (select (x.r).account, (x.r).currency, sum((x.r).amount)::bigint as amount
           from jsonb_to_recordset(posting_rows) as x(c int, r posting_line)
           where x.c <> all (bad) group by 1, 2) m;
-    known := lock_accounts(names, currencies);
-    if known < cardinality(names) then
+    if lock_accounts(names, currencies) < cardinality(names) then
         insert into accounts (name, currency, kind, can_overdraw)
         select distinct (x.r).account, (x.r).currency, (x.r).kind, (x.r).can_overdraw
         from jsonb_to_recordset(posting_rows) as x(c int, r posting_line)
         where x.c <> all (bad) order by 1, 2
         on conflict (name, currency) do nothing;
-        known := lock_accounts(names, currencies);
+        perform lock_accounts(names, currencies);
     end if;
     update accounts a set balance = a.balance + m.amount
     from unnest(names, currencies, amounts) as m(name, currency, amount)

@@ -283,7 +283,7 @@ class TestTheServicesRole:
 
     @pytest.mark.parametrize(
         "amounts, refused",
-        [((70, -60), "postings_balanced"), ((70, -40, -30), "postings_balanced"), ((70,), "balanced")],
+        [((70, -60), "postings_balanced"), ((70, -40, -30), "postings_complete"), ((70,), "balanced")],
     )
     async def test_cannot_post_what_is_unbalanced_or_incomplete(
         self, as_service: Any, amounts: tuple[int, ...], refused: str

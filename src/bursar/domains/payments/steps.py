@@ -226,14 +226,18 @@ async def repair(app: App, payment: Payment) -> Payment:
     """The payment as it is now, after asking for outcomes that are due; what a GET of one in PROCESSING does first."""
     if payment.status not in PROCESSING:
         return payment
-    now, settings = app.clock.now(), app.settings
-    asked_for = await jobs.waiting(app.database, [ask_key(attempt.id) for attempt in payment.attempts])
-    for attempt in payment.attempts:
-        if ask_key(attempt.id) in asked_for:
-            continue
-        age = (now - payment.updated_at).total_seconds()
-        wait = settings.inquiry_on_read_after_seconds if attempt.is_unknown else settings.inquiry_after_seconds
-        if age >= wait:
+    settings = app.settings
+    age = (app.clock.now() - payment.updated_at).total_seconds()
+    due = [
+        attempt
+        for attempt in payment.attempts
+        if age >= (settings.inquiry_on_read_after_seconds if attempt.is_unknown else settings.inquiry_after_seconds)
+    ]
+    if not due:
+        return payment
+    asked_for = await jobs.waiting(app.database, [ask_key(attempt.id) for attempt in due])
+    for attempt in due:
+        if ask_key(attempt.id) not in asked_for:
             await resolve(app, payment.id, attempt.id)
     return await app.reader.get(store.TABLE, payment.id) or payment
 
