@@ -41,7 +41,7 @@ SQL: Final = re.compile(
     r"\b(select\s+\S.*\sfrom\s|insert\s+into\s|delete\s+from\s|update\s+\w+(\s+\w+)?\s+set\s|create\s+(table|index)\s)",
     re.IGNORECASE | re.DOTALL,
 )
-SQL_HOMES: Final = re.compile(r"^(infra/.*|domains/\w+/(store|verify)\.py|cli/replay\.py)$")
+SQL_HOMES: Final = re.compile(r"^(infra/.*|domains/\w+/(store|verify)\.py|providers/\w+/store\.py|cli/replay\.py)$")
 SERVED_TO_OTHERS: Final = frozenset({"service", "model", "score"})
 """The modules of a domain that higher ones may import; pure computations of their own name are added here."""
 ENTRY_POINTS: Final = frozenset({"bursar.__main__", "bursar.cli"})

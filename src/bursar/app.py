@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,13 +13,16 @@ import structlog
 from prometheus_client import start_http_server
 
 import bursar
-from bursar import wiring
+from bursar import assembly, wiring
 from bursar.domains.context import App
+from bursar.domains.routing import store as routing_store
 from bursar.infra import idempotency, keyfiles, observe
 from bursar.infra.auth import Authenticator, KeyRing
 from bursar.infra.batch import Batcher
 from bursar.infra.db import UNREACHABLE, Database, make_pool
+from bursar.infra.entrykeys import EntryKeys
 from bursar.infra.events import Relay
+from bursar.infra.hot import HotTables
 from bursar.infra.http.dispatch import Dispatcher
 from bursar.infra.http.limit import RateLimiter
 from bursar.infra.http.openapi import Documentation
@@ -28,9 +31,9 @@ from bursar.infra.jobs import Schedule, Worker
 from bursar.infra.reads import Reader
 from bursar.infra.seal import seal_new
 from bursar.infra.sink import Sink
+from bursar.infra.vault import Keys, Vault
 from bursar.kit.clock import Clock, SystemClock
 from bursar.providers.port import PaymentProvider
-from bursar.providers.sandbox import Sandbox
 from bursar.settings import Settings, SettingsError
 
 log = structlog.get_logger()
@@ -43,48 +46,49 @@ GC_THRESHOLDS: Final = (50_000, 20, 100)
 
 @asynccontextmanager
 async def running(
-    settings: Settings, url: str, *, clock: Clock | None = None, provider: PaymentProvider | None = None
+    settings: Settings, url: str, *, clock: Clock | None = None, providers: Mapping[str, PaymentProvider] | None = None
 ) -> AsyncIterator[App]:
     """An App on the database at `url`, whose batcher is drained at the end."""
     clock = clock or SystemClock()
-    role = settings.database_role or None
-    database = Database(await make_pool(url, role=role, size=settings.database_pool_size))
-    kek_path = Path(settings.key_encryption_keys or settings.keys_path / keyfiles.KEY_ENCRYPTION_KEYS)
-    reader = Reader(url, role, clock)
-    app = App(
-        settings=settings,
-        clock=clock,
-        database=database,
-        batcher=Batcher(database, reader, clock, url, role),
-        reader=reader,
-        provider=provider or make_provider(settings, clock),
-        personal_keys=keyfiles.key_encryption_keys(kek_path),
-    )
-    try:
+    async with contextlib.AsyncExitStack() as closing:
+        role = settings.database_role or None
+        keys = settings.keys_path
+        database = Database(await make_pool(url, role=role, size=settings.database_pool_size))
+        closing.push_async_callback(database.pool.close)
+        reader = Reader(url, role, clock)
+        vault = Vault(
+            Keys(Path(settings.vault_keys or keys / keyfiles.VAULT_KEYS)),
+            keyfiles.secret(keys, keyfiles.FINGERPRINT_KEY),
+            Reader(url, settings.vault_role or None, clock),
+        )
+        routing_rules = routing_store.in_process()
+        app = App(
+            settings=settings,
+            clock=clock,
+            database=database,
+            batcher=Batcher(database, reader, clock, url, role),
+            reader=reader,
+            providers=providers or assembly.payment_providers(settings, clock, database, vault),
+            test_methods=assembly.test_methods(settings),
+            routing_rules=routing_rules,
+            kyc=assembly.kyc_provider(settings, clock),
+            personal_keys=keyfiles.key_encryption_keys(
+                Path(settings.key_encryption_keys or keys / keyfiles.KEY_ENCRYPTION_KEYS)
+            ),
+            vault=vault,
+            entry_keys=EntryKeys(keys / keyfiles.ENTRY_KEYS, clock.now()),
+            digest_key=keyfiles.secret(keys, keyfiles.DIGEST_KEY),
+        )
+        closing.push_async_callback(assembly.close, app)
+        closing.push_async_callback(vault.reader.stop)
+        closing.push_async_callback(reader.stop)
         await reader.start()
+        hot = HotTables(database, (routing_rules,))
+        closing.push_async_callback(hot.stop)
+        await hot.start()
+        closing.push_async_callback(app.batcher.stop)
         await app.batcher.start()
         yield app
-    finally:
-        await app.batcher.stop()
-        await reader.stop()
-        await app.provider.close()
-        await database.pool.close()
-
-
-def make_provider(settings: Settings, clock: Clock) -> PaymentProvider:
-    """The adapter that configuration names."""
-    if settings.provider != "sandbox":
-        raise SettingsError(f"BURSAR_PROVIDER is {settings.provider!r}; there is: sandbox")
-    books = None
-    if settings.sandbox_books != "memory":
-        books = Path(settings.sandbox_books or settings.data_path / "sandbox-books.jsonl")
-        books.parent.mkdir(parents=True, exist_ok=True)
-    return Sandbox(
-        books=books,
-        clock=clock,
-        slow_seconds=settings.sandbox_slow_seconds,
-        authorization_days=settings.authorization_days,
-    )
 
 
 async def make_asgi(app: App) -> Dispatcher:

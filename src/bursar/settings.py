@@ -46,10 +46,63 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     jwt_issuer: Annotated[str, _says("The `iss` that tokens have to carry")] = "bursar"
     jwt_audience: Annotated[str, _says("The `aud` that tokens have to carry")] = "bursar"
-    provider: Annotated[str, _says("The provider that serves payments")] = "sandbox"
+    providers: Annotated[
+        str,
+        _says(
+            "Who serves payments, in the order that counts without routing rules: sandbox, stripe, paypal, ach, sepa"
+        ),
+    ] = "sandbox"
     provider_timeout_seconds: Annotated[
         float, _says("How long a provider may take before its outcome counts as unknown")
     ] = 20.0
+    provider_concurrency_max: Annotated[int, _says("Calls to one provider that are under way at once")] = 64
+    provider_waiting_max: Annotated[int, _says("Calls to one provider that wait for one of those places")] = 256
+    provider_breaker_failures: Annotated[
+        int, _says("Failures of one provider in a row after which no call goes out for a while; 0: never")
+    ] = 10
+    provider_breaker_open_seconds: Annotated[float, _says("How long no call goes out then")] = 10.0
+    provider_retries_max: Annotated[int, _says("How often a call that certainly did nothing is tried again")] = 2
+    action_return_url: Annotated[str, _says("Where providers send customers back to after an action")] = ""
+    stripe_api_key: Annotated[str, _says("Stripe's secret key")] = ""
+    stripe_api_base: Annotated[str, _says("Where Stripe's API is, where it is a stand-in; empty: Stripe")] = ""
+    stripe_multicapture: Annotated[bool, _says("Whether Stripe allows this account several captures")] = False
+    paypal_client_id: Annotated[str, _says("PayPal's client id")] = ""
+    paypal_client_secret: Annotated[str, _says("PayPal's client secret")] = ""
+    paypal_base_url: Annotated[str, _says("Where PayPal's API is")] = "https://api-m.paypal.com"
+    ach_directory: Annotated[
+        str, _says("Directory with `outgoing` and `incoming` NACHA files; empty: in the data directory")
+    ] = ""
+    ach_origin: Annotated[str, _says("Immediate origin of NACHA files: the bank's number for us, 10 digits")] = ""
+    ach_origin_name: Annotated[str, _says("Our name in NACHA files")] = ""
+    ach_destination: Annotated[str, _says("Routing number of the bank that takes NACHA files, 9 digits")] = ""
+    ach_destination_name: Annotated[str, _says("Name of the bank that takes NACHA files")] = ""
+    ach_company_id: Annotated[str, _says("Company identification in NACHA batches, 10 characters")] = ""
+    ach_cutoff: Annotated[str, _says("Time in New York until which entries go out the same day")] = "16:00"
+    ach_settle_days: Annotated[
+        int, _says("Banking days after an entry's date without a return, after which it counts as paid")
+    ] = 3
+    sepa_directory: Annotated[
+        str, _says("Directory with `outgoing` and `incoming` SEPA files; empty: in the data directory")
+    ] = ""
+    sepa_iban: Annotated[str, _says("The account from which SEPA credit transfers are paid")] = ""
+    sepa_bic: Annotated[str, _says("Its bank's BIC")] = ""
+    sepa_name: Annotated[str, _says("Its holder, as SEPA files name it")] = ""
+    vault: Annotated[
+        str, _says("`own`: card and account numbers are kept encrypted; `provider`: only provider tokens come in")
+    ] = "own"
+    vault_role: Annotated[str, _says("The one role that may read the vault; empty: the URL's user")] = "bursar_vault"
+    vault_keys: Annotated[
+        str, _says("File of the keys that wrap the vault's data keys; empty: in the data directory")
+    ] = ""
+    payment_methods_max: Annotated[int, _says("Payment methods that a customer may have at once")] = 50
+    micro_deposits: Annotated[
+        str, _says("The two amounts of micro-deposits in cents, for trials: `32,45`; empty: random ones")
+    ] = ""
+    kyc_url: Annotated[str, _says("Where the KYC service is; empty: people decide")] = ""
+    kyc_api_key: Annotated[str, _says("The bearer token for the KYC service")] = ""
+    kyc_required_types: Annotated[
+        str, _says("Types of payment methods whose customer has to be verified first, comma-separated")
+    ] = ""
     sandbox_books: Annotated[
         str, _says("File of the sandbox provider's books; empty: in the data directory; `memory`: none")
     ] = ""

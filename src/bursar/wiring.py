@@ -8,13 +8,27 @@ from fastapi import APIRouter
 from bursar.domains.fraud import model as fraud_model
 from bursar.domains.fraud import routes as fraud_routes
 from bursar.domains.fraud import store as fraud_store
+from bursar.domains.kyc import jobs as kyc_jobs
+from bursar.domains.kyc import model as kyc_model
+from bursar.domains.kyc import routes as kyc_routes
+from bursar.domains.kyc import store as kyc_store
+from bursar.domains.kyc import verify as kyc_verify
 from bursar.domains.ledger import verify as ledger_verify
+from bursar.domains.payment_methods import change as method_change
+from bursar.domains.payment_methods import jobs as method_jobs
+from bursar.domains.payment_methods import model as method_model
+from bursar.domains.payment_methods import routes as method_routes
+from bursar.domains.payment_methods import store as method_store
+from bursar.domains.payment_methods import verify as method_verify
 from bursar.domains.payments import jobs as payment_jobs
 from bursar.domains.payments import model as payment_model
 from bursar.domains.payments import routes as payment_routes
 from bursar.domains.payments import service as payments
 from bursar.domains.payments import store as payment_store
 from bursar.domains.payments import verify as payment_verify
+from bursar.domains.routing import routes as routing_routes
+from bursar.domains.routing import service as routing
+from bursar.domains.routing import store as routing_store
 from bursar.infra.db import Table
 from bursar.infra.events import Consumer
 from bursar.infra.http import operations
@@ -23,6 +37,9 @@ from bursar.kit.machine import Machine
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     payment_routes.router,
+    method_routes.router,
+    kyc_routes.router,
+    routing_routes.router,
     fraud_routes.router,
     operations.router,
 )
@@ -36,16 +53,27 @@ CONSUMERS: Final[tuple[Consumer, ...]] = (
     ),
 )
 
-JOBS: Final[dict[str, JobType]] = {job_type.kind: job_type for job_type in payment_jobs.TYPES}
+JOBS: Final[dict[str, JobType]] = {
+    job_type.kind: job_type for job_type in (*payment_jobs.TYPES, *method_jobs.TYPES, *kyc_jobs.TYPES)
+}
 
-SCHEDULES: Final[tuple[Schedule, ...]] = payment_jobs.SCHEDULES
+SCHEDULES: Final[tuple[Schedule, ...]] = (*payment_jobs.SCHEDULES, *method_jobs.SCHEDULES, *kyc_jobs.SCHEDULES)
 """Those of the domains; `app` adds the infrastructure's own."""
 
-MACHINES: Final[tuple[Machine[Any], ...]] = (payment_model.MACHINE, fraud_model.MACHINE)
+MACHINES: Final[tuple[Machine[Any], ...]] = (
+    payment_model.MACHINE,
+    method_model.MACHINE,
+    method_model.VERIFICATION,
+    kyc_model.MACHINE,
+    fraud_model.MACHINE,
+)
 
 AGGREGATES: Final[dict[str, tuple[Table[Any], str]]] = {
     # first part of the event's type: (table, event that makes a row)
     "payment": (payment_store.TABLE, payment_model.EVENT_CREATED),
+    "payment_method": (method_store.TABLE, method_change.EVENT_CREATED),
+    "kyc": (kyc_store.TABLE, kyc_model.EVENT_REQUESTED),
+    "routing_rule": (routing_store.TABLE, routing.EVENT_CREATED),
     "fraud_check": (fraud_store.TABLE, "fraud_check.completed"),
 }
 """What `events replay` rebuilds."""
@@ -53,5 +81,7 @@ AGGREGATES: Final[dict[str, tuple[Table[Any], str]]] = {
 INVARIANTS: Final[tuple[Callable[[Any], Awaitable[dict[str, list[str]]]], ...]] = (
     ledger_verify.faults,
     payment_verify.faults,
+    kyc_verify.faults,
+    method_verify.faults,
 )
 """Each answers its faults by check; run by `ledger verify`, by the tests after every flow, and hourly."""

@@ -44,6 +44,10 @@ class Wrk:
         result = self._run("create", seconds, connections)
         return _of_one_kind(result)
 
+    def add_card(self, seconds: float) -> Figures:
+        """Cards added a second, and how long each took."""
+        return _of_one_kind(self._run("card", seconds, CONNECTIONS))
+
     def read(self, seconds: float, ids: Path) -> Figures:
         """Reads by id a second, and how long each took. ids: a file of ids, one a line."""
         return _of_one_kind(self._run("get", seconds, CONNECTIONS, str(ids)))

@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any, NamedTuple, NoReturn
@@ -32,6 +32,7 @@ REST_SHARE = 0.08
 """Of one core: below it, what we started counts as at rest."""
 
 ROLE = Settings().database_role
+VAULT_ROLE = Settings().vault_role
 SETTINGS = "BURSAR_"
 
 
@@ -40,6 +41,7 @@ class Machine:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.stack = ExitStack()
         self.data_dir = directory / "data"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._server = embedded.start(self.data_dir)
@@ -51,18 +53,21 @@ class Machine:
         """Make a database with Bursar's tables, and `rows` payments of the past year in it. Returns its URL."""
         asyncio.run(run_sql(self._server.url, f"create database {name}"))
         url = self._server.url.rpartition("/")[0] + "/" + name
-        asyncio.run(migrate(url, role=ROLE))
+        asyncio.run(migrate(url, role=ROLE, vault_role=VAULT_ROLE))
         if rows:
             asyncio.run(fill.fill(url, rows))
         return url
 
-    def bursar(self, url: str) -> str:
-        """Start the service as shipped, everything switched on, on the database at `url`. Returns its address."""
+    def bursar(self, url: str, settings: dict[str, str] | None = None) -> str:
+        """Start the service as shipped, everything switched on, on the database at `url`. settings: by their names
+        without BURSAR_. Returns its address.
+        """
         port = free_port()
         data_dir = self.directory / f"bursar-{port}"
         shutil.copytree(self.data_dir / "keys", data_dir / "keys")
         command = [sys.executable, "-m", "bursar", "serve", "--port", str(port), "--data-dir", str(data_dir)]
-        return self._serve(command, port, {SETTINGS + "DATABASE_URL": url})
+        named = {SETTINGS + name: value for name, value in (settings or {}).items()}
+        return self._serve(command, port, {SETTINGS + "DATABASE_URL": url, **named})
 
     def ordinary_stack(self, url: str) -> str:
         """Start FastAPI with SQLAlchemy on the database at `url`. Returns its address."""
@@ -110,6 +115,7 @@ class Machine:
             except subprocess.TimeoutExpired:
                 process.send_signal(SIGKILL)
                 process.wait()
+        self.stack.close()
         self._server.stop()
 
     def _serve(self, command: Sequence[str], port: int, settings: dict[str, str]) -> str:

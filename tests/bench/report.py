@@ -30,6 +30,7 @@ class Goal(NamedTuple):
 GOALS = (
     Goal("create / ordinary stack", "create.bursar.per_second", 15, 20, ("create.orm.per_second",)),
     Goal("create / pgbench by statement", "create.bursar.per_second", 1.2, 1.6, ("create.pgbench.per_second",)),
+    Goal("add a card / create", "card.bursar.per_second", 0.3, None, ("create.bursar.per_second",)),
     Goal("checkout / ordinary stack", "checkout.bursar.per_second", 15, 25, ("checkout.orm.per_second",)),
     Goal(
         "checkout / best of pgbench by statement",
@@ -42,6 +43,15 @@ GOALS = (
     Goal("create p99, 32 connections, ms", "create.bursar.p99_ms", 10, is_at_most=True),
     Goal("capture p99, 32 connections, ms", "checkout.bursar.capture_p99_ms", 20, is_at_most=True),
     Goal("create p50, 1 connection, ms", "single.bursar.p50_ms", 1.2, is_at_most=True),
+    *(
+        Goal(f"{says} while a provider hangs / calm", f"hang.{name}", 1.5, None, (f"hang.{calm}",), is_at_most=True)
+        for says, name, calm in (
+            ("GET p99", "get.p99_ms", "get_calm.p99_ms"),
+            ("create p99", "checkout.create_p99_ms", "checkout_calm.create_p99_ms"),
+            ("capture p99", "checkout.capture_p99_ms", "checkout_calm.capture_p99_ms"),
+        )
+    ),
+    Goal("longest open transaction then, s", "hang.checkout.open_transaction_seconds_max", 1, is_at_most=True),
 )
 
 ROWS_GOALS = (

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests.bench import documents, machine
+from tests.bench import documents, hang, machine
 from tests.bench.load import CONNECTIONS, Figures, Pgbench, Wrk, write_ids
 from tests.bench.machine import Machine
 
-GROUPS = ("create", "checkout", "get", "single")
+GROUPS = ("create", "card", "checkout", "get", "single", "hang")
 FEW_CLIENTS = 8
 ROWS_TO_BEGIN_WITH = 20_000
 ACCOUNTS = """
@@ -41,6 +41,8 @@ def contenders(started: Machine, groups: Collection[str], say: Callable[[str], N
     measures: list[Measure] = []
     if "single" in groups:
         measures.append(Measure("single", "single.bursar", partial(bursar.create, connections=1)))
+    if "card" in groups:
+        measures.append(Measure("card", "card.bursar", bursar.add_card))
     if {"create", "checkout"} & set(groups):
         measures += _pgbench(started, documents.sample(base, started.token, url), groups)
     if {"create", "checkout", "get"} & set(groups):
@@ -53,8 +55,36 @@ def contenders(started: Machine, groups: Collection[str], say: Callable[[str], N
                 Measure("checkout", f"checkout.{name}", wrk.checkout),
                 Measure("get", f"get.{name}", partial(wrk.read, ids=ids)),
             ]
+    if "hang" in groups:
+        measures += _hanging(started, program)
     measures.sort(key=lambda measure: (GROUPS.index(measure.group), measure.name))
     return [measure for measure in measures if measure.group in groups]
+
+
+def _hanging(started: Machine, program: str) -> list[Measure]:
+    """Reads, and checkouts through a provider that answers, while some customers pay through one that hangs; beside it
+    the same while those customers pay through one that answers.
+    """
+    url = started.database("bench_hang", rows=ROWS_TO_BEGIN_WITH)
+    base = started.bursar(url, started.stack.enter_context(hang.provider()).settings)
+    wrk = Wrk(program, started, base, "h")
+    ids = write_ids(url, started.directory / "hang-ids")
+    customers = hang.Customers(base, started.token, url)
+
+    def while_paid_through(provider: str, run: Callable[[float], Figures], seconds: float) -> Figures:
+        with customers.paid_through(provider):
+            figures = run(seconds)
+        return {**figures, **customers.figures()}
+
+    kinds: dict[str, Callable[[float], Figures]] = {"get": partial(wrk.read, ids=ids), "checkout": wrk.checkout}
+    return [
+        measure
+        for kind, run in kinds.items()
+        for measure in (
+            Measure("hang", f"hang.{kind}_calm", partial(while_paid_through, "sandbox", run)),
+            Measure("hang", f"hang.{kind}", partial(while_paid_through, "stripe", run)),
+        )
+    ]
 
 
 def _pgbench(started: Machine, sampled: dict[str, str], groups: Collection[str]) -> list[Measure]:

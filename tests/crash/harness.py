@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -17,7 +16,7 @@ import httpx
 from bursar.infra.db import prepare_connection
 from bursar.infra.death import die_with_parent
 from bursar.infra.keyfiles import token_key
-from bursar.providers.sandbox import Books
+from bursar.providers.sandbox.books import Books
 from tests.support.ports import free_port
 from tests.support.service import eventually
 from tests.support.tokens import token
@@ -225,8 +224,7 @@ async def quiet(connection: Any, seconds: float) -> None:
 
 async def faults(connection: Any, books: Books) -> list[str]:
     """Where payments, ledger and the provider's books differ, in any unit, payment by payment."""
-    view: Any = SimpleNamespace(app=SimpleNamespace(provider=SimpleNamespace(books=books)))
-    found = await book_faults(view, connection)
+    found = await book_faults(books, connection)
     by_reference = {row["provider_transaction_id"]: row for row in await connection.fetch("select * from payments")}
     moved = {
         row["about"]: row["moved"]

@@ -61,7 +61,7 @@ async def test_right_action(service: Service, api: Api, status: Status, action: 
 @pytest.mark.parametrize("status, action", WRONG)
 async def test_wrong_action(service: Service, api: Api, status: Status, action: str) -> None:
     payment = await drive(service, status)
-    before, asked = await traces(service, payment["id"]), len(service.app.provider.books.by_key)
+    before, asked = await traces(service, payment["id"]), len(service.sandbox.books.by_key)
     key = unique("key")
 
     refused = await api.act(payment["id"], action, key=key)
@@ -73,7 +73,7 @@ async def test_wrong_action(service: Service, api: Api, status: Status, action: 
     assert action not in body["allowed"]
     assert again.content == refused.content and again.headers["idempotency-replayed"] == "true"
     assert await traces(service, payment["id"]) == before
-    assert len(service.app.provider.books.by_key) == asked
+    assert len(service.sandbox.books.by_key) == asked
 
 
 @pytest.mark.parametrize("status", Status)

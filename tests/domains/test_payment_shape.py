@@ -69,7 +69,7 @@ class TestShape:
 async def test_a_difference_to_the_providers_books_is_found(private: Service) -> None:
     payment = await private.api.as_("service").authorized()
     await verify(private)
-    account = private.app.provider.books.account(payment["transactionId"])
+    account = private.sandbox.books.account(payment["transactionId"])
     account.captured += 1
     with pytest.raises(AssertionError, match="the provider's"):
         await verify(private)

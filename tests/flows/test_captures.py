@@ -52,7 +52,7 @@ class TestPartialCapture:
         taken = json_of(await api.capture(payment["id"], 30), 200)
 
         assert (taken["status"], taken["amountCaptured"], taken["amountAuthorized"]) == ("CAPTURED", 30, 100)
-        assert service.app.provider.books.account(taken["transactionId"]).is_closed
+        assert service.sandbox.books.account(taken["transactionId"]).is_closed
         assert json_of(await api.act(payment["id"], "complete"), 200)["status"] == "COMPLETED"
 
     async def test_takes_what_is_left_where_no_amount_is_named(self, api: Api) -> None:
@@ -69,7 +69,7 @@ class TestPartialCapture:
 
         assert (completed["status"], completed["amountCaptured"]) == ("COMPLETED", 30)
         assert completed["failureReason"] is None
-        assert service.app.provider.books.account(completed["transactionId"]).is_closed
+        assert service.sandbox.books.account(completed["transactionId"]).is_closed
 
 
 class TestCapture:

@@ -11,13 +11,13 @@ pytestmark = pytest.mark.usefixtures("verified")
 class TestCancel:
     async def test_before_an_authorization_asks_nobody(self, api: Api, service: Service) -> None:
         payment = await api.create_payment()
-        asked_before = len(service.app.provider.books.by_key)
+        asked_before = len(service.sandbox.books.by_key)
 
         cancelled = json_of(await api.act(payment["id"], "cancel", reason="ordered twice"), 200)
 
         assert (cancelled["status"], cancelled["failureReason"]) == ("CANCELLED", "ordered twice")
         assert cancelled["cancelledAt"] and cancelled["failedAt"] is None
-        assert len(service.app.provider.books.by_key) == asked_before
+        assert len(service.sandbox.books.by_key) == asked_before
 
     async def test_gives_an_authorization_back(self, api: Api, service: Service) -> None:
         payment = await api.authorized()
@@ -25,7 +25,7 @@ class TestCancel:
         cancelled = json_of(await api.act(payment["id"], "cancel"), 200)
 
         assert cancelled["status"] == "CANCELLED" and cancelled["cancelledAt"]
-        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+        assert service.sandbox.books.account(payment["transactionId"]).is_closed
 
     async def test_works_in_review(self, api: Api) -> None:
         payment = await api.create_payment(amount=6_000_000)
@@ -48,7 +48,7 @@ class TestFail:
         payment = await api.authorized()
         failed = json_of(await api.act(payment["id"], "fail"), 200)
         assert (failed["status"], failed["failureCode"]) == ("FAILED", "failed_by_caller")
-        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+        assert service.sandbox.books.account(payment["transactionId"]).is_closed
 
 
 class TestExpiry:
@@ -63,7 +63,7 @@ class TestExpiry:
 
         shown = await api.show(payment["id"])
         assert (shown["status"], shown["amountCaptured"]) == ("EXPIRED", 0)
-        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+        assert service.sandbox.books.account(payment["transactionId"]).is_closed
 
     async def test_keeps_what_was_captured(self, api: Api, service: Service) -> None:
         payment = await api.authorized()
@@ -74,7 +74,7 @@ class TestExpiry:
 
         shown = await api.show(payment["id"])
         assert (shown["status"], shown["amountCaptured"], shown["failureReason"]) == ("CAPTURED", 30, None)
-        assert service.app.provider.books.account(payment["transactionId"]).is_closed
+        assert service.sandbox.books.account(payment["transactionId"]).is_closed
         assert json_of(await api.act(payment["id"], "complete"), 200)["status"] == "COMPLETED"
 
     async def test_leaves_what_was_finished_alone(self, api: Api, service: Service) -> None:

@@ -120,7 +120,7 @@ class TestWhileUnknown:
         for action in ("authorize", "capture", "complete", "fail", "cancel"):
             problem_of(await api.act(payment["id"], action), 409, "invalid_state_transition")
 
-        assert len(service.app.provider.books.by_key) > 0
+        assert len(service.sandbox.books.by_key) > 0
         await pass_time_and_inquire(service)
         assert (await api.show(payment["id"]))["status"] == "AUTHORIZED"
 

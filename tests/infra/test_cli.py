@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from bursar import wiring
 from bursar.infra.embedded.postmaster import read_pid_file
 from tests.crash.harness import SOURCE, say
 from tests.infra.processes import is_alive, wait_until
@@ -263,7 +264,8 @@ class TestOthers:
     def test_states_draws_every_machine(self) -> None:
         answer = bursar("states")
         assert answer.returncode == 0
-        assert answer.stdout.count("stateDiagram-v2") == 2 and "PENDING --> AUTHORIZING: authorize" in answer.stdout
+        assert answer.stdout.count("stateDiagram-v2") == len(wiring.MACHINES)
+        assert "PENDING --> AUTHORIZING: authorize" in answer.stdout
 
     def test_openapi_prints_the_document(self) -> None:
         answer = bursar("openapi")

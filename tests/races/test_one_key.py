@@ -42,16 +42,16 @@ class TestFiftyWithOneKey:
 
     async def test_authorize_once(self, api: Api, service: Service) -> None:
         payment, key = await api.create_payment(), unique("race")
-        asked = len(service.app.provider.books.by_key)
+        asked = len(service.sandbox.books.by_key)
         answer = await one_answer(api, lambda: api.authorize(payment["id"], key=key))
         assert answer.json()["status"] == "AUTHORIZED"
-        assert len(service.app.provider.books.by_key) == asked + 1
+        assert len(service.sandbox.books.by_key) == asked + 1
 
     async def test_are_declined_once(self, api: Api, service: Service) -> None:
         payment, key = await api.create_payment(paymentMethodId="pm_sandbox_declined"), unique("race")
-        asked = len(service.app.provider.books.by_key)
+        asked = len(service.sandbox.books.by_key)
         assert (await one_answer(api, lambda: api.authorize(payment["id"], key=key))).status_code == 402
-        assert len(service.app.provider.books.by_key) == asked + 1
+        assert len(service.sandbox.books.by_key) == asked + 1
 
     @pytest.mark.parametrize("method", ["pm_sandbox_visa", "pm_sandbox_slow"])
     async def test_capture_once(self, api: Api, service: Service, method: str) -> None:

@@ -18,6 +18,7 @@ from bursar.kit import ids
 from bursar.kit.clock import SystemClock
 
 ROLE = "bursar_app"
+VAULT_ROLE = "bursar_vault"
 SMALL = {"shared_buffers": "64MB", "min_wal_size": "64MB", "max_wal_size": "512MB", "max_connections": "150"}
 TEMPLATE_LOCK = 0x74657374
 
@@ -61,7 +62,7 @@ async def make_template(server_url: str) -> str:
             draft = f"{name}_draft"
             await connection.execute(f"drop database if exists {draft}")
             await connection.execute(f"create database {draft} template template0")
-            await migrate(url_of(server_url, draft), role=ROLE)
+            await migrate(url_of(server_url, draft), role=ROLE, vault_role=VAULT_ROLE)
             await connection.execute(f"alter database {draft} rename to {name}")
     finally:
         await connection.close()

@@ -22,6 +22,7 @@ from bursar.infra.events import Relay
 from bursar.infra.http.server import server_config
 from bursar.infra.jobs import Worker
 from bursar.kit.clock import SystemClock
+from bursar.providers.sandbox.adapter import Sandbox
 from bursar.settings import Settings
 from tests.support.api import Api
 
@@ -50,6 +51,12 @@ class Service:
         self.clock = clock
         self.client = client
         self.api = Api(client, keyfiles.token_key(app.settings.keys_path))
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The sandbox behind its guard."""
+        guarded: Any = self.app.providers["sandbox"]
+        return guarded.adapter
 
     async def run_jobs(self) -> int:
         """Run what is due, until nothing is. Returns how many jobs were run."""
@@ -98,8 +105,12 @@ class Service:
 
 
 @asynccontextmanager
-async def serving(url: str, data_dir: Path, *, clock: Any = None, **settings: Any) -> AsyncIterator[Service]:
-    """The service on the database at `url`. settings: over those of the tests."""
+async def serving(
+    url: str, data_dir: Path, *, clock: Any = None, adapters: Any = None, **settings: Any
+) -> AsyncIterator[Service]:
+    """The service on the database at `url`. adapters: providers by name, instead of the settings'. settings: over those
+    of the tests.
+    """
     clock = clock or MovableClock()
     values = {
         "data_dir": str(data_dir),
@@ -108,7 +119,7 @@ async def serving(url: str, data_dir: Path, *, clock: Any = None, **settings: An
         "sandbox_slow_seconds": 0.3,
         **settings,
     }
-    async with running(Settings(**values), url, clock=clock) as app, _listening(app) as base:
+    async with running(Settings(**values), url, clock=clock, providers=adapters) as app, _listening(app) as base:
         limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
         async with (
             httpx.AsyncClient(base_url=base, timeout=30, limits=limits, trust_env=False) as client,

@@ -5,6 +5,7 @@ from typing import Any
 
 from bursar import wiring
 from bursar.infra import keyfiles, seal
+from bursar.providers.sandbox.books import Books
 from tests.support.service import Service
 
 PROCESSING = ("AUTHORIZING", "CAPTURING", "VOIDING")
@@ -19,13 +20,12 @@ async def verify(service: Service) -> None:
             found.update(await check(connection))
         key = keyfiles.seal_key(service.app.settings.keys_path).public_key()
         found["seals"] = await seal.faults(connection, key)
-        found["books"] = await book_faults(service, connection)
+        found["books"] = await book_faults(service.sandbox.books, connection)
     assert not any(found.values()), {name: faults for name, faults in found.items() if faults}
 
 
-async def book_faults(service: Service, connection: Any) -> list[str]:
+async def book_faults(books: Books, connection: Any) -> list[str]:
     """Where the provider believes something else than we do. A payment whose outcome is not known yet may differ."""
-    books = service.app.provider.books
     books.refresh()
     accounts = dict(books.accounts)
     faults, captured, open_effects = [], Counter[str](), Counter[str]()

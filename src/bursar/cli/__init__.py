@@ -1,5 +1,5 @@
-"""The command line: `bursar serve | api | worker | migrate | token | demo | ledger verify | events replay | states |
-openapi | docs`.
+"""The command line: `bursar serve | api | worker | migrate | token | demo | ledger verify | events replay | vault … |
+states | openapi | docs`.
 
 Commands import what they need when they run, so that the supervisor stays small and quick to start.
 """
@@ -19,8 +19,10 @@ cli = typer.Typer(
 )
 ledger = typer.Typer(no_args_is_help=True, help="The ledger.")
 events = typer.Typer(no_args_is_help=True, help="The history of events.")
+vault = typer.Typer(no_args_is_help=True, help="The vault's keys.")
 cli.add_typer(ledger, name="ledger")
 cli.add_typer(events, name="events")
+cli.add_typer(vault, name="vault")
 
 DataDir = Annotated[str | None, typer.Option("--data-dir", help="Where the embedded database and the keys lie.")]
 
@@ -136,6 +138,41 @@ def events_replay(data_dir: DataDir = None) -> None:
 
     with database(settings_of(data_dir)) as url:
         sys.exit(asyncio.run(replay(url)))
+
+
+@vault.command("rotate")
+def vault_rotate(data_dir: DataDir = None) -> None:
+    """Re-wrap every record under a new key while the service runs; goes on where it was stopped."""
+    from bursar.cli.vault import rotate
+
+    rotate(settings_of(data_dir))
+
+
+@vault.command("retire")
+def vault_retire(data_dir: DataDir = None) -> None:
+    """Take the key versions that wrap nothing any more out of the key file."""
+    from bursar.cli.vault import retire
+
+    retire(settings_of(data_dir))
+
+
+@vault.command("show")
+def vault_show(data_dir: DataDir = None) -> None:
+    """Print how many records each key version wraps."""
+    from bursar.cli.vault import show
+
+    show(settings_of(data_dir))
+
+
+@vault.command("renew-entry-key")
+def vault_renew_entry_key(
+    overlap_hours: Annotated[int, typer.Option(help="How long a key that was superseded still opens.")] = 48,
+    data_dir: DataDir = None,
+) -> None:
+    """Hand out a new public key for `card.jwe` from now on."""
+    from bursar.cli.vault import renew_entry_key
+
+    renew_entry_key(settings_of(data_dir), overlap_hours=overlap_hours)
 
 
 @cli.command()

@@ -53,7 +53,7 @@ def _running(settings: Settings) -> Iterator[str]:
 def migrate_or_fail(settings: Settings, url: str) -> list[str]:
     """Migrate; a database that cannot be reached or migrated ends the command with one line."""
     try:
-        return asyncio.run(migrate(url, role=settings.database_role))
+        return asyncio.run(migrate(url, role=settings.database_role, vault_role=settings.vault_role))
     except MigrationError as error:
         fail(str(error))
     except asyncpg.PostgresError as error:

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.kit.cardnumber import contains_card_number
 from bursar.kit.errors import Problem
 
 JSON = b"application/json"
@@ -49,18 +50,23 @@ def refusal(problem: Problem, *, request_id: str, instance: str) -> Answer:
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail or problem.title,
-        "instance": instance,
+        "instance": _without_card_numbers(instance),
         "code": problem.code,
         "requestId": request_id,
     }
     if problem.errors:
-        body["errors"] = [fault._asdict() for fault in problem.errors]
+        body["errors"] = [{**fault._asdict(), "field": _without_card_numbers(fault.field)} for fault in problem.errors]
     headers = dict(problem.headers)
     if problem.retry_after is not None:
         headers["Retry-After"] = str(problem.retry_after)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return Answer(problem.status, encode(body), headers)
+
+
+def _without_card_numbers(text: str) -> str:
+    """A path, or the name of a field, as it may be told: one that holds a card number says only that."""
+    return "(a card number)" if contains_card_number(text) else text
 
 
 class Answered(Exception):  # noqa: N818  not an error: the answer is already there

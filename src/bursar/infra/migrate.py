@@ -29,8 +29,15 @@ def files() -> list[tuple[str, str]]:
     return [(name, (folder / name).read_text()) for name in names]
 
 
-async def migrate(url: str, *, role: str) -> list[str]:
-    """Bring the database up to date and grant `role`, made where it is missing, what the service may do.
+VAULT_GRANTS: Final = """
+grant usage on schema vault to {role};
+grant select, update on vault.records to {role};
+"""
+
+
+async def migrate(url: str, *, role: str, vault_role: str) -> list[str]:
+    """Bring the database up to date and grant the two roles, made where they are missing, what the service and the
+    vault may do. An empty role: the URL's user.
 
     Returns the names of what was applied. Raises MigrationError for a database that a newer or another Bursar migrated.
     """
@@ -38,8 +45,9 @@ async def migrate(url: str, *, role: str) -> list[str]:
     try:
         await connection.execute("select pg_advisory_lock($1)", LOCK)
         applied = await _apply(connection)
-        if role:
-            await _grant(connection, role)
+        for name, grants in ((role, GRANTS), (vault_role, VAULT_GRANTS)):
+            if name:
+                await _grant(connection, name, grants)
         if applied:
             await connection.execute("analyze")
         return applied
@@ -75,7 +83,7 @@ async def _apply(connection: Any) -> list[str]:
     return applied
 
 
-async def _grant(connection: Any, role: str) -> None:
+async def _grant(connection: Any, role: str, grants: str) -> None:
     if not role.replace("_", "").isalnum():
         raise MigrationError(f"{role!r} is no name for a role")
     try:
@@ -83,13 +91,14 @@ async def _grant(connection: Any, role: str) -> None:
             await connection.execute(f"create role {role} nologin")
         if not await connection.fetchval("select pg_has_role(current_user, $1, 'member')", role):
             await connection.execute(f"grant {role} to current_user")
-        await connection.execute(GRANTS.format(role=role))
+        await connection.execute(grants.format(role=role))
     except (
         asyncpg.DuplicateObjectError,
         asyncpg.UniqueViolationError,
     ):  # another database's migration made it just now
-        await connection.execute(GRANTS.format(role=role))
+        await connection.execute(grants.format(role=role))
     except asyncpg.InsufficientPrivilegeError as error:
         raise MigrationError(
-            f"the database's user may not make or grant the role {role}: make it, or leave BURSAR_DATABASE_ROLE empty"
+            f"the database's user may not make or grant the role {role}: make it, or leave BURSAR_DATABASE_ROLE "
+            "and BURSAR_VAULT_ROLE empty"
         ) from error

@@ -33,6 +33,9 @@ PROVIDER_OUTCOMES = Counter(
 PROVIDER_SECONDS = Histogram(
     "bursar_provider_seconds", "Time a provider took to answer", ["provider", "operation"], registry=REGISTRY
 )
+PROVIDER_BREAKER_OPEN = Gauge(
+    "bursar_provider_breaker_open", "1 while no call goes out to a provider that fails", ["provider"], registry=REGISTRY
+)
 SETTLE_REFUSED = Counter(
     "bursar_settle_refused", "Outcomes of a provider that the database refused to book: look at once", registry=REGISTRY
 )

@@ -39,10 +39,10 @@ class KeyEncryptionKeys(msgspec.Struct, frozen=True):
         return cls(1, {1: base64.b64encode(secrets.token_bytes(32)).decode()})
 
     def wrap(self, key: bytes, subject: str) -> str:
-        return _encrypt(base64.b64decode(self.keys[self.current]), key, subject)
+        return encrypt(base64.b64decode(self.keys[self.current]), key, subject)
 
     def unwrap(self, wrapped: str, subject: str, version: int) -> bytes:
-        return _decrypt(base64.b64decode(self.keys[version]), wrapped, subject)
+        return decrypt(base64.b64decode(self.keys[version]), wrapped, subject)
 
 
 class _SubjectKeyRow(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ async def seal(tx: Tx, keys: KeyEncryptionKeys, *, subject: str, kind: str, docu
     else:
         key = keys.unwrap(rows[0]["wrapped_key"], subject, rows[0]["kek_version"])
     row_id = ids.new(tx.now)
-    tx.write("personal_data", _PersonalRow(row_id, subject, kind, _encrypt(key, msgspec.json.encode(document), row_id)))
+    tx.write("personal_data", _PersonalRow(row_id, subject, kind, encrypt(key, msgspec.json.encode(document), row_id)))
     return row_id
 
 
@@ -83,14 +83,16 @@ async def unseal(database: Database, keys: KeyEncryptionKeys, row_id: str) -> di
     if record is None or record["wrapped_key"] is None:
         return None
     key = keys.unwrap(record["wrapped_key"], record["subject"], record["kek_version"])
-    return msgspec.json.decode(_decrypt(key, record["ciphertext"], row_id), type=dict[str, Any])
+    return msgspec.json.decode(decrypt(key, record["ciphertext"], row_id), type=dict[str, Any])
 
 
-def _encrypt(key: bytes, plaintext: bytes, bound_to: str) -> str:
+def encrypt(key: bytes, plaintext: bytes, bound_to: str) -> str:
+    """AES-256-GCM with `bound_to` as associated data: nonce and ciphertext in base64."""
     nonce = secrets.token_bytes(NONCE_LENGTH)
     return base64.b64encode(nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to.encode())).decode()
 
 
-def _decrypt(key: bytes, text: str, bound_to: str) -> bytes:
+def decrypt(key: bytes, text: str, bound_to: str) -> bytes:
+    """What `encrypt` was given. Raises InvalidTag where key, text or `bound_to` is another."""
     sealed = base64.b64decode(text)
     return AESGCM(key).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], bound_to.encode())

@@ -15,10 +15,8 @@ S = TypeVar("S", bound=StrEnum)
 
 
 class Stateful(Protocol):
-    """A frozen struct with a status, a version and the time of its last change."""
+    """A frozen struct with a version, the time of its last change, and a status: the field that its machine names."""
 
-    @property
-    def status(self) -> Any: ...
     @property
     def version(self) -> int: ...
 
@@ -46,9 +44,13 @@ class Machine(Generic[S]):
         edges: Sequence[tuple[S, str, S, str]],
         actions: Collection[str] | None = None,
         shown_as: Mapping[S, StrEnum] | None = None,
+        field: str = "status",
     ) -> None:
-        """actions: those that callers may ask for, all where absent. shown_as: the public status of an inner one."""
+        """actions: those that callers may ask for, all where absent. shown_as: the public status of an inner one.
+        field: of the row, where the status stands.
+        """
         self.name = name
+        self.field = field
         self.actions = actions
         self.shown_as = shown_as or {}
         self.initial = initial
@@ -61,14 +63,13 @@ class Machine(Generic[S]):
 
         Raises InvalidTransition (409) that names the present status and what is allowed.
         """
-        edge = self._by_source_and_action.get((row.status, action))
+        status = getattr(row, self.field)
+        edge = self._by_source_and_action.get((status, action))
         if edge is None:
-            raise self.refusal(row.status, action)
+            raise self.refusal(status, action)
         after: Any = row
-        replaced = msgspec.structs.replace(
-            after, status=edge.target, version=row.version + 1, updated_at=now, **changes
-        )
-        return replaced, edge.event
+        changes[self.field] = edge.target
+        return msgspec.structs.replace(after, version=row.version + 1, updated_at=now, **changes), edge.event
 
     def refusal(self, status: S, action: str) -> InvalidTransition:
         """The problem of an action that is no edge: the status as callers know it, and what they may ask for."""

@@ -5,38 +5,91 @@ certainly not done, Unknown may have been done. Every request carries `key`, the
 provider that has seen a key answers what it answered before.
 """
 
-import asyncio
-import time
-from collections.abc import Awaitable
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
-import structlog
-from prometheus_client import Counter, Histogram
-
-from bursar.infra import observe
-
-log = structlog.get_logger()
 
 
-class Authorization(msgspec.Struct, frozen=True, tag=True):
+class MethodType(StrEnum):
+    CARD = "CARD"
+    BANK_ACCOUNT = "BANK_ACCOUNT"
+    DIGITAL_WALLET = "DIGITAL_WALLET"
+
+
+class _Secret:
+    """Is never shown: no log line, no traceback says what is in it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class Card(_Secret, msgspec.Struct, frozen=True, omit_defaults=True):
+    """A card as its holder types it in. cvc: there once, while the card is added; kept by nobody."""
+
+    number: str
+    exp_month: int
+    exp_year: int
+    holder_name: str | None = None
+    cvc: str | None = None
+
+
+class BankAccount(_Secret, msgspec.Struct, frozen=True, omit_defaults=True):
+    """An account: by routing_number and account_number (US), or by iban. account_type: CHECKING or SAVINGS."""
+
+    country: str
+    holder_name: str
+    routing_number: str | None = None
+    account_number: str | None = None
+    iban: str | None = None
+    bic: str | None = None
+    account_type: str = "CHECKING"
+
+
+class Wallet(_Secret, msgspec.Struct, frozen=True):
+    """A wallet's own token. provider: PAYPAL, APPLE_PAY or GOOGLE_PAY."""
+
+    provider: str
+    token: str
+
+
+class Instrument(msgspec.Struct, frozen=True):
+    """A payment method as an adapter gets it. id: ours. token: this provider's own for it, where it has given one;
+    else one of the three others is there. is_gone: its owner has removed it, and nothing else is left: an inquiry looks
+    by its key alone, and repeats nothing.
+    """
+
+    id: str
+    type: MethodType
+    token: str | None = None
+    card: Card | None = None
+    bank_account: BankAccount | None = None
+    wallet: Wallet | None = None
+    is_gone: bool = False
+
+
+class Authorization(msgspec.Struct, frozen=True):
     """Reserve `amount` (minor units) on the customer's payment method; take it at once where `capture`.
 
-    reference: the provider's id where the customer has been sent to an action for this payment before.
+    reference: the provider's id where the customer has been sent to an action for this payment before. asked_at: when
+    this step was asked for first; of every request.
     """
 
     key: str
     payment_id: str
     amount: int
     currency: str
-    method_id: str
+    instrument: Instrument
     capture: bool
+    asked_at: datetime
     reference: str | None = None
 
 
-class Capture(msgspec.Struct, frozen=True, tag=True):
+class Capture(msgspec.Struct, frozen=True):
     """Take `amount` of an authorization; give the rest back where `is_final`."""
 
     key: str
@@ -44,33 +97,144 @@ class Capture(msgspec.Struct, frozen=True, tag=True):
     amount: int
     currency: str
     is_final: bool
+    asked_at: datetime
 
 
-class Void(msgspec.Struct, frozen=True, tag=True):
+class Void(msgspec.Struct, frozen=True):
     """Give back what an authorization still reserves."""
 
     key: str
     reference: str
+    asked_at: datetime
 
 
-Request = Authorization | Capture | Void
+class Refund(msgspec.Struct, frozen=True):
+    """Give `amount` of what was captured under `reference` back to the customer."""
+
+    key: str
+    reference: str
+    amount: int
+    currency: str
+    asked_at: datetime
+
+
+class Payout(msgspec.Struct, frozen=True):
+    """Send `amount` to a vendor. destination: a bank account, or the provider's own token for an account. statement:
+    what the vendor reads beside it, at most 18 characters.
+    """
+
+    key: str
+    amount: int
+    currency: str
+    destination: Instrument
+    statement: str
+    asked_at: datetime
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """Find out whether a payment method is good, without money: a zero-amount authorization for a card.
+
+    Approved.reference is then the provider's token for it. reference: the provider's id of the verification, where the
+    customer has been sent to an action for it before.
+    """
+
+    key: str
+    instrument: Instrument
+    currency: str
+    asked_at: datetime
+    reference: str | None = None
+
+
+class MicroDeposits(msgspec.Struct, frozen=True):
+    """Send two small amounts (US cents) to an account, whose owner is to say them."""
+
+    key: str
+    amounts: tuple[int, int]
+    instrument: Instrument
+    asked_at: datetime
+
+
+class Description(msgspec.Struct, frozen=True):
+    """Say what the provider knows of its token now. Declined(method_revoked) where it is good no more."""
+
+    key: str
+    token: str
+    asked_at: datetime
+
+
+class Forgetting(msgspec.Struct, frozen=True):
+    """Give the provider's token up: the customer removed the payment method."""
+
+    key: str
+    token: str
+    asked_at: datetime
+
+
+class DisputeEvidence(msgspec.Struct, frozen=True):
+    """Contest a dispute. evidence: by the provider's names for it; texts, or ids of uploaded files."""
+
+    key: str
+    dispute_reference: str
+    evidence: dict[str, str]
+    asked_at: datetime
+
+
+class DisputeAcceptance(msgspec.Struct, frozen=True):
+    """Contest a dispute no more."""
+
+    key: str
+    dispute_reference: str
+    asked_at: datetime
+
+
+Request = (
+    Authorization
+    | Capture
+    | Void
+    | Refund
+    | Payout
+    | Verification
+    | MicroDeposits
+    | Description
+    | Forgetting
+    | DisputeEvidence
+    | DisputeAcceptance
+)
+
+
+class MethodDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a provider tells of a payment method that it keeps: enough to show it, not to use it."""
+
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+    bin: str | None = None
+    country: str | None = None
+    bank_name: str | None = None
+    email: str | None = None
 
 
 class Approved(msgspec.Struct, frozen=True):
-    """Done. reference: the provider's id of the payment. expires_at: of an authorization, where the provider says."""
+    """Done. reference: the provider's id of the payment (or of what else was asked for). expires_at: of an
+    authorization, where the provider says. step_reference: the provider's id of the capture or refund itself.
+    """
 
     reference: str
     expires_at: datetime | None = None
+    step_reference: str | None = None
+    details: MethodDetails | None = None
 
 
 class Declined(msgspec.Struct, frozen=True):
-    """Refused by the provider for good. decline_code: of docs/errors.md's table. is_retryable: another try may
-    succeed.
+    """Refused by the provider for good. decline_code: of docs/errors.md. is_retryable: another try may succeed.
+    advice: what to tell the customer.
     """
 
     decline_code: str
     message: str
     is_retryable: bool = False
+    advice: str = ""
 
 
 class ActionRequired(msgspec.Struct, frozen=True):
@@ -85,9 +249,10 @@ class Pending(msgspec.Struct, frozen=True):
 
 
 class Unavailable(msgspec.Struct, frozen=True):
-    """Certainly not done, and this key never will be."""
+    """Certainly not done, and this key never will be. retry_after: seconds that the provider wants to be left alone."""
 
     reason: str
+    retry_after: int | None = None
 
 
 class Unknown(msgspec.Struct, frozen=True):
@@ -100,13 +265,23 @@ Outcome = Approved | Declined | ActionRequired | Pending | Unavailable | Unknown
 
 
 class PaymentProvider(Protocol):
-    """One provider of payments."""
+    """One provider of payments, of payouts, or of both."""
 
     @property
     def name(self) -> str: ...
 
-    def recognizes(self, method_id: str) -> bool:
-        """Whether `method_id` names a payment method of this provider."""
+    @property
+    def method_types(self) -> frozenset[MethodType]:
+        """The payment methods that it can take."""
+        ...
+
+    @property
+    def requests(self) -> frozenset[type[Request]]:
+        """What it can be asked for."""
+        ...
+
+    def accepts(self, currency: str) -> bool:
+        """Whether it takes payments in `currency`."""
         ...
 
     async def execute(self, request: Request) -> Outcome:
@@ -122,34 +297,67 @@ class PaymentProvider(Protocol):
     async def close(self) -> None: ...
 
 
-async def ask(provider: PaymentProvider, request: Request, *, timeout_seconds: float) -> Outcome:
-    """Carry out a step in bounded time."""
-    return await _bounded(provider.execute(request), provider.name, type(request).__name__.lower(), timeout_seconds)
+class Movement(msgspec.Struct, frozen=True):
+    """A line of a provider's own account of our money. amount, fee: minor units; amount is positive where the provider
+    owes us more after it. kind: CHARGE, REFUND, DISPUTE, PAYOUT, FEE, ADJUSTMENT.
+    """
+
+    id: str
+    kind: str
+    reference: str | None
+    amount: int
+    fee: int
+    currency: str
+    occurred_at: datetime
 
 
-async def inquire(provider: PaymentProvider, request: Request, *, timeout_seconds: float) -> Outcome:
-    """Ask for a step's outcome in bounded time."""
-    return await _bounded(provider.inquire(request), provider.name, "inquiry", timeout_seconds)
+class Reporting(Protocol):
+    """A provider that shows its own account of our money, to reconcile with."""
+
+    async def movements(self, *, since: datetime, until: datetime) -> list[Movement]:
+        """Every movement of [since, until), oldest first. Raises ReportUnavailable."""
+        ...
 
 
-async def _bounded(call: Awaitable[Outcome], provider: str, operation: str, timeout_seconds: float) -> Outcome:
-    started = time.perf_counter()
-    outcome: Outcome
-    try:
-        async with asyncio.timeout(timeout_seconds):
-            outcome = await call
-    except TimeoutError:
-        outcome = Unknown("the provider did not answer in time")
-    except Exception as error:  # an adapter that raises has a fault: what it did is not known
-        log.exception("provider.broken", provider=provider, operation=operation)
-        outcome = Unknown(f"the adapter broke: {type(error).__name__}")
-    counter, seconds = _metrics(provider, operation, type(outcome).__name__)
-    counter.inc()
-    seconds.observe(time.perf_counter() - started)
-    return outcome
+class AccountCorrection(_Secret, msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a bank tells to be wrong of an account; None where it stays. account_type: CHECKING or SAVINGS."""
+
+    routing_number: str | None = None
+    account_number: str | None = None
+    account_type: str | None = None
+    holder_name: str | None = None
 
 
-@cache
-def _metrics(provider: str, operation: str, outcome: str) -> tuple[Counter, Histogram]:
-    counter = observe.PROVIDER_OUTCOMES.labels(provider, operation, outcome)
-    return counter, observe.PROVIDER_SECONDS.labels(provider, operation)
+class BankNews(msgspec.Struct, frozen=True):
+    """What a bank said of an entry days after it was sent.
+
+    method_id: our payment method's. key: of the request that the entry was sent for. code: the bank's (R02, C01, AC04).
+    failure_code: of docs/errors.md, where the entry came back. correction: what to put right before the next entry.
+    is_late: it had counted as paid. is_verification: the entry was a micro-deposit.
+    """
+
+    id: str
+    method_id: str
+    key: str
+    code: str
+    failure_code: str | None = None
+    correction: AccountCorrection | None = None
+    is_late: bool = False
+    is_verification: bool = False
+
+
+@runtime_checkable
+class BankRail(Protocol):
+    """A provider that exchanges files with a bank instead of being asked."""
+
+    async def exchange(self) -> list[BankNews]:
+        """Send what is due, read what came, and tell what nobody has acknowledged yet. Safe to repeat at any time."""
+        ...
+
+    async def acknowledge(self, news_ids: Sequence[str]) -> None:
+        """These have been applied; they are not told again."""
+        ...
+
+
+class ReportUnavailable(Exception):  # noqa: N818  the provider's state, not a fault of ours
+    """The provider did not show its account; nothing is lost by asking again."""

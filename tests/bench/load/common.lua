@@ -11,6 +11,7 @@ ffi.cdef [[
 local CLOCK_MONOTONIC = 1
 local CUSTOMERS = 100000
 local PATH = "/api/v1/payments/core"
+local METHODS_PATH = "/api/v1/payment-methods"
 local time = ffi.new("bench_timespec")
 local threads = {}
 local count = 0
@@ -20,6 +21,7 @@ common = {}
 
 function common.init(args)
     common.prefix = args[2]
+    common.run = tonumber(args[3])
     common.file = args[4]
     math.randomseed(tonumber(args[3]))
     head = string.format("Host: %s:%s\r\nAuthorization: Bearer %s\r\n", wrk.host, wrk.port, args[1])
@@ -34,10 +36,10 @@ function common.get(id)
     return "GET " .. PATH .. "/" .. id .. " HTTP/1.1\r\n" .. head .. "\r\n"
 end
 
-function common.write(method, path, body)
+function common.write(method, path, body, base)
     count = count + 1
     return string.format("%s %s%s HTTP/1.1\r\n%sContent-Type: application/json\r\nIdempotency-Key: key-%s-%08d\r\n"
-        .. "Content-Length: %d\r\n\r\n%s", method, PATH, path, head, common.prefix, count, #body, body)
+        .. "Content-Length: %d\r\n\r\n%s", method, base or PATH, path, head, common.prefix, count, #body, body)
 end
 
 -- Returns the request and the order that it is for.
@@ -46,6 +48,25 @@ function common.create()
     local body = string.format('{"orderId":"%s","customerId":"customer-%06d","amount":%d,"currency":"EUR",'
         .. '"paymentMethodId":"pm_sandbox_visa"}', order, math.random(0, CUSTOMERS - 1), math.random(100, 20000))
     return common.write("POST", "", body), order
+end
+
+-- The check digit of a card number without it.
+local function check_digit(number)
+    local total = 0
+    for place = 0, #number - 1 do
+        local digit = number:byte(#number - place) - 48
+        if place % 2 == 0 then digit = digit * 2 - (digit > 4 and 9 or 0) end
+        total = total + digit
+    end
+    return (10 - total % 10) % 10
+end
+
+function common.card()
+    local number = string.format("4%04d%010d", common.run % 10000, count + 1)
+    local body = string.format('{"customerId":"customer-%s-%06d","type":"CARD","card":{"number":"%s%d",'
+        .. '"expMonth":12,"expYear":2034,"cvc":"123","holderName":"A Customer"}}',
+        common.prefix, math.random(0, CUSTOMERS - 1), number, check_digit(number))
+    return common.write("POST", "", body, METHODS_PATH)
 end
 
 -- wrk calls these in its main state, which shares nothing with the threads' states; `thread:get` copies numbers

@@ -13,7 +13,7 @@ from typing import IO, Final
 import msgspec
 
 from bursar.kit import money
-from bursar.providers.sandbox import METHODS
+from bursar.providers.sandbox.methods import METHODS
 
 ORDER_COLUMNS: Final = ("order_id", "customer_id", "vendors", "amount", "currency", "category", "method", "course")
 TRANSACTION_COLUMNS: Final = (

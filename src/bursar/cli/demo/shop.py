@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bursar.cli.demo.client import Connection
 from bursar.cli.demo.orders import Order
-from bursar.providers.sandbox import METHODS
+from bursar.providers.sandbox.methods import METHODS
 
 PAYMENTS: Final = "/api/v1/payments/core"
 POLL_SECONDS: Final = 0.25

@@ -1,14 +1,14 @@
-"""docs/errors.md: every problem, and the decline codes of the sandbox."""
+"""docs/errors.md: every problem, and the decline codes."""
 
 import ast
 from collections.abc import Iterator
 from functools import cache
 
-from bursar.cli.docs import sandbox
 from bursar.cli.docs.source import code, first_sentence, import_everything, table, trees
 from bursar.infra import idempotency
 from bursar.infra.answer import ERROR_TYPE
 from bursar.kit.errors import Problem
+from bursar.providers.declines import DECLINES
 
 INTRODUCTION = f"""
 # Errors
@@ -23,11 +23,11 @@ provider does not know) is not kept, whatever its code. *Retry-After*: the answe
 succeed; such an answer is never kept.
 """.strip()
 
-DECLINES = """
+DECLINE_CODES = """
 ## Decline codes
 
-`payment_declined` carries the provider's reason as `declineCode`, and `isRetryable`: whether another try may succeed.
-The sandbox answers these:
+`payment_declined` carries the provider's reason as `declineCode`, `isRetryable`: whether another try with the same
+method may succeed, and `advice` for the customer. Every provider's own codes are mapped to these:
 """.strip()
 
 
@@ -46,11 +46,10 @@ def page() -> str:
     ]
     head = ("code", "status", "title", "meaning", "kept", "Retry-After")
     declined = [
-        (code(decline.decline_code), "yes" if decline.is_retryable else "no", decline.message)
-        for decline in sandbox.declines()
+        (code(name), "yes" if decline.is_retryable else "no", decline.advice) for name, decline in DECLINES.items()
     ]
-    declines = table(("decline code", "retryable", "message"), declined)
-    return f"{INTRODUCTION}\n\n{table(head, rows)}\n\n{DECLINES}\n\n{declines}"
+    declines = table(("decline code", "retryable", "advice to the customer"), declined)
+    return f"{INTRODUCTION}\n\n{table(head, rows)}\n\n{DECLINE_CODES}\n\n{declines}"
 
 
 def problems() -> list[type[Problem]]:

@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from bursar.cli.docs.source import code, table
 from bursar.kit.clock import ManualClock
-from bursar.providers.port import Authorization, Capture, Declined, Outcome
-from bursar.providers.sandbox import METHODS, Sandbox
+from bursar.providers.port import Authorization, Capture, Instrument, MethodType, Outcome
+from bursar.providers.sandbox.adapter import Sandbox
+from bursar.providers.sandbox.methods import ACCOUNTS, CARDS, METHODS
 
 AMOUNT: Final = 1_000
+MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 INTRODUCTION = """
 # The sandbox
@@ -25,26 +27,27 @@ none is declined.
 """.strip()
 
 
+NUMBERS = """
+A payment method that was added by number behaves by that number; one that is not listed is approved. With
+`BURSAR_MICRO_DEPOSITS=32,45` the amounts of micro-deposits are known.
+""".strip()
+
+
 def page() -> str:
     """Every test method with what it does."""
     rows = []
     for method_id, behaviour in METHODS.items():
         authorize, capture = _tried(method_id)
         rows.append((code(method_id), behaviour.says, authorize, capture))
-    return f"{INTRODUCTION}\n\n{table(('method', 'behaviour', 'authorize', 'capture'), rows)}"
-
-
-def declines() -> list[Declined]:
-    """One decline for each code that the sandbox can answer, by code."""
-    found: dict[str, Declined] = {}
-    for method_id in METHODS:
-        sandbox = _sandbox()
-        outcome = _told(sandbox.execute(_authorization(method_id)))
-        if method_id in _held(sandbox):
-            outcome = _told(sandbox.execute(Capture("capture", _reference(sandbox), AMOUNT + 1, "EUR", is_final=True)))
-        if isinstance(outcome, Declined):
-            found[outcome.decline_code] = outcome
-    return [found[decline_code] for decline_code in sorted(found)]
+    numbers = [(code(number), code(method_id)) for number, method_id in (CARDS | ACCOUNTS).items()]
+    return "\n\n".join(
+        (
+            INTRODUCTION,
+            table(("method", "behaviour", "authorize", "capture"), rows),
+            NUMBERS,
+            table(("number", "behaves like"), numbers),
+        )
+    )
 
 
 def _tried(method_id: str) -> tuple[str, str]:
@@ -52,7 +55,7 @@ def _tried(method_id: str) -> tuple[str, str]:
     said = _both(sandbox, authorization)
     if method_id not in _held(sandbox):
         return said, ""
-    return said, _both(sandbox, Capture("capture", _reference(sandbox), AMOUNT, "EUR", is_final=True))
+    return said, _both(sandbox, Capture("capture", _reference(sandbox), AMOUNT, "EUR", is_final=True, asked_at=MOMENT))
 
 
 def _both(sandbox: Sandbox, request: Authorization | Capture) -> str:
@@ -63,12 +66,12 @@ def _both(sandbox: Sandbox, request: Authorization | Capture) -> str:
 
 
 def _sandbox() -> Sandbox:
-    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
-    return Sandbox(books=None, clock=clock, slow_seconds=0, authorization_days=7)
+    return Sandbox(books=None, clock=ManualClock(MOMENT), slow_seconds=0, authorization_days=7)
 
 
 def _authorization(method_id: str) -> Authorization:
-    return Authorization("authorize", "payment", AMOUNT, "EUR", method_id, capture=False)
+    instrument = Instrument(method_id, MethodType.CARD, token=method_id)
+    return Authorization("authorize", "payment", AMOUNT, "EUR", instrument, capture=False, asked_at=MOMENT)
 
 
 def _held(sandbox: Sandbox) -> set[str]:

@@ -4,6 +4,10 @@ it.
 
 from typing import Any
 
+import msgspec
+
+from bursar.domains.context import App
+from bursar.domains.payment_methods import service as payment_methods
 from bursar.domains.payments import store
 from bursar.domains.payments.change import change
 from bursar.domains.payments.model import (
@@ -16,6 +20,8 @@ from bursar.domains.payments.model import (
     Status,
     refuse_capture,
 )
+from bursar.domains.routing import service as routing
+from bursar.domains.routing.model import Facts
 from bursar.infra.db import Tx
 from bursar.infra.idempotency import Claim
 from bursar.kit import ids
@@ -24,14 +30,28 @@ from bursar.kit.machine import match_version
 
 
 async def authorize(
-    tx: Tx, payment_id: str, *, claim: Claim | None, method_id: str | None, expected_version: int | None
+    tx: Tx,
+    app: App,
+    payment_id: str,
+    *,
+    claim: Claim | None,
+    method_id: str | None,
+    expected_version: int | None,
 ) -> tuple[Payment, Attempt]:
-    """Intend to authorize the whole amount on `method_id`, or on the payment's own method."""
+    """Intend to authorize the whole amount on `method_id`, or on the payment's own method, with the provider that the
+    routing rules choose; with the one that has begun, where the customer comes back from an action.
+    """
     payment = await _locked(tx, payment_id, expected_version)
+    if not MACHINE.allows(payment.status, "authorize"):
+        raise MACHINE.refusal(payment.status, "authorize")
     method_id = method_id or payment.payment_method_id
-    if MACHINE.allows(payment.status, "authorize") and method_id is None:
+    if method_id is None:
         raise PaymentMethodMissing
-    attempt = _attempt(tx, payment, Kind.AUTHORIZE, payment.amount, method_id=method_id)
+    if payment.status is Status.REQUIRES_ACTION and method_id == payment.payment_method_id:
+        providers: tuple[str, ...] = (payment.provider,)
+    else:
+        providers = await _providers(tx, app, payment, method_id)
+    attempt = _attempt(tx, payment, Kind.AUTHORIZE, payment.amount, method_id=method_id, fallbacks=providers[1:])
     after = change(
         tx,
         payment,
@@ -39,9 +59,37 @@ async def authorize(
         asker=_asker(tx, attempt, claim),
         attempts=(attempt,),
         payment_method_id=method_id,
+        provider=providers[0],
         next_action=None,
     )
     return after, attempt
+
+
+async def _providers(tx: Tx, app: App, payment: Payment, method_id: str) -> tuple[str, ...]:
+    method = await payment_methods.usable(tx, app, method_id, customer_id=payment.customer_id)
+    facts = Facts(
+        payment_id=payment.id,
+        method_type=method.type,
+        amount=payment.amount,
+        currency=payment.currency,
+        country=method.country,
+        tokens=method.tokens,
+        is_portable=method.is_portable,
+    )
+    return routing.providers_for(app, facts)
+
+
+def reroute(tx: Tx, payment: Payment, attempt: Attempt) -> tuple[Payment, Attempt]:
+    """Intend the same authorization with the next provider: the one before has certainly done nothing. It is another
+    attempt, under a key of its own.
+    """
+    again = _attempt(
+        tx, payment, Kind.AUTHORIZE, attempt.amount, method_id=attempt.method_id, fallbacks=attempt.fallbacks[1:]
+    )
+    again = msgspec.structs.replace(again, back_to=attempt.back_to)
+    asker = msgspec.structs.replace(payment.asker(attempt), attempt_id=again.id)
+    after = change(tx, payment, "reroute", asker=asker, attempts=(again,), provider=attempt.fallbacks[0])
+    return after, again
 
 
 async def capture(

@@ -78,7 +78,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A step with the provider that is under way. id: the provider's idempotency key.
 
     back_to: the status to return to when nothing was done. ends_in: the action that a void was asked for. is_unknown:
-    the provider was asked and its outcome is not known. amount: minor units.
+    the provider was asked and its outcome is not known. amount: minor units. fallbacks: the providers to ask for an
+    authorization, one after another, should the payment's own certainly have done nothing.
     """
 
     id: str
@@ -92,6 +93,7 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     is_unknown: bool = False
     reason: str | None = None
     failure_code: str | None = None
+    fallbacks: tuple[str, ...] = ()
 
 
 class Asker(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -175,10 +177,6 @@ class PaymentMethodMissing(Problem):
     status, code, title = 422, "payment_method_missing", "No payment method was named"
 
 
-class PaymentMethodUnknown(Problem):
-    status, code, title = 422, "payment_method_unknown", "The provider knows no such payment method"
-
-
 class PaymentDeclined(Problem):
     status, code, title = 402, "payment_declined", "The provider declined"
 
@@ -211,6 +209,7 @@ MACHINE: Final = Machine(
         (_S.AUTHORIZING, "action_required", _S.REQUIRES_ACTION, "payment.action_required"),
         (_S.AUTHORIZING, "undone_to_pending", _S.PENDING, "payment.authorization_not_done"),
         (_S.AUTHORIZING, "undone_to_requires_action", _S.REQUIRES_ACTION, "payment.authorization_not_done"),
+        (_S.AUTHORIZING, "reroute", _S.AUTHORIZING, "payment.rerouted"),
         (_S.AUTHORIZING, "wait", _S.AUTHORIZING, "payment.outcome_unknown"),
         (_S.REQUIRES_ACTION, "authorize", _S.AUTHORIZING, "payment.authorization_requested"),
         (_S.REQUIRES_ACTION, "fail", _S.VOIDING, "payment.void_requested"),

@@ -6,12 +6,14 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from bursar.domains.payments.model import PUBLIC, CaptureMethod, Payment, PublicStatus
 from bursar.infra.http.types import (
+    Address,
     Amount,
     Currency,
     ForeignId,
     Metadata,
     MetadataKey,
     MetadataValue,
+    NoCardNumber,
     RequestModel,
     ResponseModel,
     Text,
@@ -34,20 +36,6 @@ class Device(RequestModel):
     ip_address: Annotated[Text, Field(max_length=45)] | None = None
     user_agent: Text | None = None
     device_id: Text | None = None
-
-
-class Address(RequestModel):
-    """Kept encrypted under the customer's own key."""
-
-    name: Text | None = None
-    line1: Text | None = None
-    line2: Text | None = None
-    city: Text | None = None
-    state: Text | None = None
-    postal_code: Text | None = None
-    country: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
-    email: Text | None = None
-    phone: Text | None = None
 
 
 class CreatePayment(RequestModel):
@@ -95,7 +83,7 @@ class CompletePayment(RequestModel):
 
 class FailPayment(RequestModel):
     reason: Text
-    failure_code: Annotated[str, Field(pattern="^[a-z0-9_]{1,64}$")] | None = None
+    failure_code: Annotated[str, Field(pattern="^[a-z0-9_]{1,64}$"), NoCardNumber] | None = None
 
 
 class CancelPayment(RequestModel):

@@ -10,6 +10,7 @@ from bursar.domains.context import App
 from bursar.domains.fraud import score
 from bursar.domains.fraud import service as fraud
 from bursar.domains.fraud.model import Decision
+from bursar.domains.payment_methods import service as payment_methods
 from bursar.domains.payments import store
 from bursar.domains.payments.change import change, emit
 from bursar.domains.payments.model import (
@@ -17,7 +18,6 @@ from bursar.domains.payments.model import (
     EVENT_UPDATED,
     MACHINE,
     Payment,
-    PaymentMethodUnknown,
     Split,
     Status,
 )
@@ -40,10 +40,8 @@ async def create(app: App, origin: Origin, claim: Claim | None, request: CreateP
     """Create a payment and have it scored: PENDING, IN_REVIEW, or FAILED where the score forbids it.
 
     Emits payment.created and what follows from the score. Idempotent by the claim.
-    Raises PaymentMethodUnknown, Erased.
+    Raises PaymentMethodUnknown, PaymentMethodUnusable, KycRequired, Erased.
     """
-    if request.payment_method_id is not None and not app.provider.recognizes(request.payment_method_id):
-        raise PaymentMethodUnknown(f"{app.provider.name} knows no {request.payment_method_id}")
 
     async def decide(tx: Tx) -> Answer:
         payment = await _create(tx, app, request)
@@ -56,6 +54,8 @@ async def create(app: App, origin: Origin, claim: Claim | None, request: CreateP
 async def _create(tx: Tx, app: App, request: CreatePayment) -> Payment:
     payment_id = ids.new(tx.now)  # of the moment in created_at: lists by time are ranges of ids
     tx.object_id = payment_id
+    if request.payment_method_id is not None:
+        await payment_methods.usable(tx, app, request.payment_method_id, customer_id=request.customer_id)
     check = await fraud.check(
         tx,
         limits=limits_of(app),
@@ -81,7 +81,7 @@ async def _create(tx: Tx, app: App, request: CreatePayment) -> Payment:
         amount_captured=0,
         amount_refunded=0,
         is_capture_final=False,
-        provider=app.provider.name,
+        provider=next(iter(app.providers)),
         attempts=(),
         asked_by=(),
         created_at=tx.now,

@@ -9,6 +9,7 @@ from bursar.domains.ledger import service as ledger
 from bursar.domains.ledger.model import UNALLOCATED, Line, clearing
 from bursar.domains.payments import store
 from bursar.domains.payments.change import change
+from bursar.domains.payments.intend import reroute
 from bursar.domains.payments.model import (
     PUBLIC,
     Asker,
@@ -37,10 +38,20 @@ UNAVAILABLE_RETRY_SECONDS = 5
 
 
 async def settle_in(
-    tx: Tx, payment_id: str, attempt_id: str, outcome: Outcome, *, authorization_days: int, claim: Claim | None = None
-) -> Answer:
+    tx: Tx,
+    payment_id: str,
+    attempt_id: str,
+    outcome: Outcome,
+    *,
+    authorization_days: int,
+    claim: Claim | None = None,
+    can_reroute: bool = False,
+) -> Answer | tuple[Payment, Attempt]:
     """Book an outcome and close the caller's key with the answer. An attempt that was settled before changes nothing:
     its caller gets what was kept for his key then.
+
+    can_reroute: somebody waits, and the outcome was never unknown: where this provider certainly did nothing and there
+    is another, returns the attempt with that one.
 
     Emits what the payment's table names. Posts a journal for a capture. Idempotent by the attempt.
     """
@@ -72,14 +83,18 @@ async def settle_in(
                 outcome.message,
                 declineCode=outcome.decline_code,
                 isRetryable=outcome.is_retryable,
+                advice=outcome.advice,
                 paymentId=payment.id,
                 paymentStatus=PUBLIC[after.status],
             )
             return _closed(tx, asker, _refusal(asker, problem))
         case Unavailable():
+            if can_reroute and attempt.fallbacks and not attempt.is_unknown:
+                return reroute(tx, payment, attempt)
             _undo(tx, payment, attempt)
             idempotency.free(tx, asker.claim)
-            return _refusal(asker, ProviderUnavailable(outcome.reason, retry_after=UNAVAILABLE_RETRY_SECONDS))
+            retry_after = outcome.retry_after or UNAVAILABLE_RETRY_SECONDS
+            return _refusal(asker, ProviderUnavailable(outcome.reason, retry_after=retry_after))
         case Pending() | Unknown():
             return _wait(tx, payment, attempt)
 

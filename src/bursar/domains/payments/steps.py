@@ -12,8 +12,9 @@ import asyncpg
 import structlog
 
 from bursar.domains.context import App
+from bursar.domains.payment_methods import service as payment_methods
 from bursar.domains.payments import intend, store
-from bursar.domains.payments.model import PROCESSING, Attempt, CaptureMethod, Kind, Payment, PaymentMethodUnknown
+from bursar.domains.payments.model import PROCESSING, Attempt, CaptureMethod, Kind, Payment, Status
 from bursar.domains.payments.schemas import render
 from bursar.domains.payments.settle import settle_in
 from bursar.infra import jobs, observe
@@ -56,14 +57,13 @@ class Asked:
 async def authorize(app: App, asked: Asked, payment_id: str, *, method_id: str | None) -> Answer:
     """Authorize a payment, and capture it where its capture method is AUTOMATIC.
 
-    Emits payment.authorized, .captured, .action_required or .failed. Raises PaymentMethodMissing, PaymentMethodUnknown.
+    Emits payment.authorized, .captured, .action_required or .failed. Raises PaymentMethodMissing, PaymentMethodUnknown,
+    PaymentMethodUnusable, KycRequired, NoProvider.
     """
-    if method_id is not None and not app.provider.recognizes(method_id):
-        raise PaymentMethodUnknown(f"{app.provider.name} knows no {method_id}")
 
     async def decide(tx: Tx, claim: Claim | None) -> tuple[Payment, Attempt | None]:
         return await intend.authorize(
-            tx, payment_id, claim=claim, method_id=method_id, expected_version=asked.expected_version
+            tx, app, payment_id, claim=claim, method_id=method_id, expected_version=asked.expected_version
         )
 
     return await _run(app, asked, "payment.authorize", payment_id, decide)
@@ -146,11 +146,33 @@ async def _run(app: App, asked: Asked, action: str, payment_id: str, decide: Int
     intended = await app.batcher.run(Command(action, payment_id, first, asked.origin, asked.claim))
     if isinstance(intended, Answer):
         return intended
-    payment, attempt = intended
-    outcome = await port.ask(
-        app.provider, request_of(payment, attempt), timeout_seconds=app.settings.provider_timeout_seconds
-    )
-    return await settle(app, asked.origin, payment, attempt, outcome, claim=asked.claim)
+    return await _ask_and_settle(app, asked, *intended)
+
+
+async def _ask_and_settle(app: App, asked: Asked, payment: Payment, attempt: Attempt) -> Answer:
+    while True:
+        outcome = await _ask(app, payment, attempt)
+        settled = await settle(app, asked.origin, payment, attempt, outcome, claim=asked.claim, can_reroute=True)
+        if isinstance(settled, Answer):
+            return settled
+        payment, attempt = settled
+
+
+async def _ask(app: App, payment: Payment, attempt: Attempt) -> port.Outcome:
+    provider = app.providers.get(payment.provider)
+    if provider is None:
+        return port.Unavailable(f"{payment.provider} is not configured here")
+    request = await request_of(app, payment, attempt)
+    if isinstance(request, port.Authorization) and request.instrument.is_gone:
+        return port.Unavailable("the payment method was removed")
+    return await provider.execute(request)
+
+
+async def _inquire(app: App, payment: Payment, attempt: Attempt) -> port.Outcome:
+    provider = app.providers.get(payment.provider)
+    if provider is None:
+        return port.Unknown(f"{payment.provider} is not configured here")
+    return await provider.inquire(await request_of(app, payment, attempt))
 
 
 def ask_key(attempt_id: str) -> str:
@@ -159,17 +181,32 @@ def ask_key(attempt_id: str) -> str:
 
 
 async def settle(
-    app: App, origin: Origin, payment: Payment, attempt: Attempt, outcome: port.Outcome, *, claim: Claim | None = None
-) -> Answer:
+    app: App,
+    origin: Origin,
+    payment: Payment,
+    attempt: Attempt,
+    outcome: port.Outcome,
+    *,
+    claim: Claim | None = None,
+    can_reroute: bool = False,
+) -> Answer | tuple[Payment, Attempt]:
     """Book an outcome. Should the database refuse it, the provider has acted all the same: the payment stays
     PROCESSING, the key stays open, the sweep asks again, and somebody is called.
 
     claim: of the caller who waits: should somebody else have settled the attempt first, he gets what was kept for it.
+    can_reroute: see settle_in.
     """
 
-    async def decide(tx: Tx) -> Answer:
-        days = app.settings.authorization_days
-        return await settle_in(tx, payment.id, attempt.id, outcome, authorization_days=days, claim=claim)
+    async def decide(tx: Tx) -> Answer | tuple[Payment, Attempt]:
+        return await settle_in(
+            tx,
+            payment.id,
+            attempt.id,
+            outcome,
+            authorization_days=app.settings.authorization_days,
+            claim=claim,
+            can_reroute=can_reroute,
+        )
 
     try:
         return await app.batcher.run(Command("payment.settle", payment.id, decide, origin))
@@ -181,34 +218,42 @@ async def settle(
         return accepted(render(payment), version=payment.version)
 
 
-def request_of(payment: Payment, attempt: Attempt) -> port.Request:
-    """What a provider is asked for an attempt: the same for every repeat."""
+async def request_of(app: App, payment: Payment, attempt: Attempt) -> port.Request:
+    """What a provider is asked for an attempt: the same for every repeat, unless the payment method is gone."""
     reference = payment.provider_transaction_id
     if attempt.kind is Kind.AUTHORIZE:
         assert attempt.method_id is not None
+        instrument = await payment_methods.instrument(app, attempt.method_id, payment.provider)
         return port.Authorization(
             key=attempt.id,
             payment_id=payment.id,
             amount=attempt.amount,
             currency=payment.currency,
-            method_id=attempt.method_id,
+            instrument=instrument,
             capture=payment.capture_method is CaptureMethod.AUTOMATIC,
-            reference=reference,
+            asked_at=attempt.asked_at,
+            reference=reference if attempt.back_to is Status.REQUIRES_ACTION else None,
         )
     assert reference is not None
-    if attempt.kind is Kind.CAPTURE:
-        return port.Capture(attempt.id, reference, attempt.amount, payment.currency, attempt.is_final)
-    return port.Void(attempt.id, reference)
+    if attempt.kind is Kind.VOID:
+        return port.Void(attempt.id, reference, attempt.asked_at)
+    return port.Capture(attempt.id, reference, attempt.amount, payment.currency, attempt.is_final, attempt.asked_at)
 
 
 async def ask_deferred(app: App, payment_id: str, attempt_id: str) -> None:
-    """Ask the provider for an attempt whose caller did not wait. Safe to repeat: the key is the attempt's."""
+    """Ask the provider for an attempt whose caller did not wait. Safe to repeat: the key is the attempt's.
+
+    A job may have asked before and been killed; so that nothing was done is believed only when an inquiry says it too.
+    """
     payment, attempt = await _open(app, payment_id, attempt_id)
     if attempt is None:
         return
-    request = request_of(payment, attempt)
-    outcome = await port.ask(app.provider, request, timeout_seconds=app.settings.provider_timeout_seconds)
-    await settle(app, SYSTEM, payment, attempt, outcome)
+    outcome = await _ask(app, payment, attempt)
+    if isinstance(outcome, port.Unavailable):
+        outcome = await _inquire(app, payment, attempt)
+    settled = await settle(app, SYSTEM, payment, attempt, outcome, can_reroute=True)
+    if not isinstance(settled, Answer):
+        await _ask_and_settle(app, Asked(SYSTEM), *settled)
 
 
 async def resolve(app: App, payment_id: str, attempt_id: str) -> bool:
@@ -216,10 +261,8 @@ async def resolve(app: App, payment_id: str, attempt_id: str) -> bool:
     payment, attempt = await _open(app, payment_id, attempt_id)
     if attempt is None:
         return True
-    request = request_of(payment, attempt)
-    outcome = await port.inquire(app.provider, request, timeout_seconds=app.settings.provider_timeout_seconds)
-    answer = await settle(app, SYSTEM, payment, attempt, outcome)
-    return answer.status != HTTP_ACCEPTED
+    answer = await settle(app, SYSTEM, payment, attempt, await _inquire(app, payment, attempt))
+    return isinstance(answer, Answer) and answer.status != HTTP_ACCEPTED
 
 
 async def repair(app: App, payment: Payment) -> Payment:

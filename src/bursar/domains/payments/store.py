@@ -1,14 +1,14 @@
 """Queries on payments: the only SQL on that table."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from bursar.domains.payments.model import Payment, Status
 from bursar.infra.db import Database, Table, Tx, found
 from bursar.infra.http.types import PageQuery
-from bursar.kit import ids
-from bursar.kit.paging import Page, id_after, page_of
+from bursar.infra.pages import id_range, narrowed
+from bursar.kit.paging import Page, page_of
 
 TABLE = Table("payments", Payment, private=frozenset({"asked_by"}))
 
@@ -32,9 +32,9 @@ async def page(
     database: Database, query: PageQuery, *, order_id: str | None = None, customer_id: str | None = None
 ) -> Page[Payment]:
     """Payments of an order or a customer, newest first."""
-    lowest, highest = _range(query)
+    lowest, highest = id_range(query)
     args: list[Any] = [lowest, highest]
-    conditions = ["id >= $1", "id < $2", *_narrowed(args, query, order_id=order_id, customer_id=customer_id)]
+    conditions = ["id >= $1", "id < $2", *narrowed(args, query, order_id=order_id, customer_id=customer_id)]
     where = f"where {' and '.join(conditions)} order by id desc limit {query.limit + 1}"
     return page_of(await database.page(TABLE, where, *args), query.limit)
 
@@ -46,9 +46,9 @@ async def page_in(
 
     The range is one of (status, id), so that the index of that pair serves it and no other, however common the status.
     """
-    lowest, highest = _range(query)
+    lowest, highest = id_range(query)
     args: list[Any] = [lowest, highest]
-    further = "".join(f" and {condition}" for condition in _narrowed(args, query, customer_id=customer_id))
+    further = "".join(f" and {condition}" for condition in narrowed(args, query, customer_id=customer_id))
     limit = query.limit + 1
     branches = [
         f"""(select id from payments
@@ -58,27 +58,6 @@ async def page_in(
     ]
     where = f"where id in ({' union all '.join(branches)}) order by id desc limit {limit}"
     return page_of(await database.page(TABLE, where, *args, *statuses), query.limit)
-
-
-def _range(query: PageQuery) -> tuple[str, str]:
-    """The ids among which a page lies: the first inclusive, the last exclusive."""
-    lowest = ids.lowest(query.created_from) if query.created_from else ids.FIRST
-    highest = ids.lowest(query.created_to + timedelta(milliseconds=1)) if query.created_to else ids.LAST
-    return lowest, min(highest, id_after(query.cursor) or ids.LAST)
-
-
-def _narrowed(args: list[Any], query: PageQuery, **columns: str | None) -> list[str]:
-    """The further conditions of a page; their values are added to `args`."""
-    conditions = []
-    for condition, value in (
-        ("created_at >= {}", query.created_from),
-        ("created_at < {}", query.created_to),
-        *((f"{column} = {{}}", wanted) for column, wanted in columns.items()),
-    ):
-        if value is not None:
-            args.append(value)
-            conditions.append(condition.format(f"${len(args)}"))
-    return conditions
 
 
 async def with_attempts_older_than(database: Database, moment: datetime, *, limit: int) -> list[Payment]:

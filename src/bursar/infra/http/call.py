@@ -8,6 +8,7 @@ from fastapi import Request
 from bursar.infra.auth import Caller
 from bursar.infra.db import Origin
 from bursar.infra.idempotency import Claim, digest_of
+from bursar.kit.cardnumber import contains_card_number
 from bursar.kit.errors import BadRequest, Fault, Invalid, NotFound, StaleVersion
 
 KEY_LENGTH_MAX: Final = 255
@@ -44,7 +45,9 @@ class Call(Request):
             return None
         if len(raw) > KEY_LENGTH_MAX or not _PRINTABLE.fullmatch(raw):
             raise BadRequest(f"Idempotency-Key has 1–{KEY_LENGTH_MAX} printable ASCII characters")
-        digest = digest_of(self.scope["method"], self.scope["path"], self.body_bytes)
+        if contains_card_number(raw.decode()):
+            raise BadRequest("Idempotency-Key holds a card number")
+        digest = digest_of(self.scope["method"], self.scope["path"], self.body_bytes, key=self.bursar.digest_key)
         return Claim(self.caller.subject, raw.decode(), digest)
 
     @property

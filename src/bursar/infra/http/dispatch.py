@@ -19,6 +19,7 @@ from bursar.infra.db import UNREACHABLE
 from bursar.infra.http.call import Call
 from bursar.infra.http.limit import RateLimiter
 from bursar.infra.http.route import WITH_BODY, LeanRoute
+from bursar.kit.cardnumber import contains_card_number
 from bursar.kit.errors import (
     BadRequest,
     BodyTooLarge,
@@ -109,7 +110,7 @@ class Dispatcher:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id")
-        request_id = given.decode() if given and _REQUEST_ID.fullmatch(given) else self._request_ids.next()
+        request_id = _taken(given) or self._request_ids.next()
         served: _Served | None = None
         extra: dict[str, str] = {}
         try:
@@ -194,6 +195,13 @@ class Dispatcher:
                 raise BodyTooLarge(f"at most {self._body_size_max} bytes")
             if not message.get("more_body"):
                 return b"".join(chunks)
+
+
+def _taken(given: bytes | None) -> str | None:
+    """The caller's id for the request, where it is one."""
+    if given is None or not _REQUEST_ID.fullmatch(given) or contains_card_number(given.decode()):
+        return None
+    return given.decode()
 
 
 class _RequestIds:

@@ -69,6 +69,7 @@ PARAMETERS: Final[dict[str, Schema]] = {
         "schema": {"type": "string", "examples": ["respond-async"]},
     },
 }
+LATE: Final = "The outcome is not known yet; it comes by event and by GET"
 READ_BY: Final = {"claim": "IdempotencyKey", "expected_version": "IfMatch", "wants_asynchronous": "Prefer"}
 """What an endpoint reads of its call, and the parameter that it thereby takes."""
 
@@ -181,6 +182,7 @@ def _complete(operation: Schema, method: str, has_path_values: bool, used: set[s
     if "wants_asynchronous" in used:
         statuses.add(402)
     responses = operation["responses"]
+    statuses |= {int(status) for status in responses if int(status) in PROBLEMS and status != "422"}
     responses.pop("422", None)
     for status in sorted(statuses):
         responses[str(status)] = {"$ref": f"#/components/responses/{PROBLEMS[status][0]}"}
@@ -202,10 +204,10 @@ def _complete_successes(operation: Schema, used: set[str], schemas: Schema) -> N
             names.append("Idempotency-Replayed")
         if status == "201":
             names.append("Location")
-        response["description"] = "Made" if status == "201" else "Done"
+        response["description"] = {"201": "Made", "202": LATE}.get(status, "Done")
         response["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
         if "wants_asynchronous" in used:
-            responses["202"] = {**response, "description": "The outcome is not known yet; it comes by event and by GET"}
+            responses["202"] = {**response, "description": LATE}
 
 
 def _problem(status: int, says: str) -> Schema:

@@ -7,13 +7,26 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from bursar.kit import money, paging
+from bursar.kit import cardnumber, money, paging
 
-ForeignId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+
+def _no_card_number(text: str) -> str:
+    if len(text) >= cardnumber.LENGTH_MIN and cardnumber.contains_card_number(text):
+        raise ValueError("a card number may stand in card.number alone")
+    return text
+
+
+NoCardNumber = AfterValidator(_no_card_number)
+"""What is kept in clear holds no card number, wherever a caller puts one."""
+
+ForeignId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$"), NoCardNumber]
 """An id that belongs to another service."""
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$"), NoCardNumber]
 """Free text. PostgreSQL stores no NUL."""
+
+Country = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
 
 Amount = Annotated[int, Field(strict=True, ge=1, le=money.AMOUNT_MAX, description="minor units", examples=[1999])]
 
@@ -30,8 +43,8 @@ Currency = Annotated[
     str, AfterValidator(_known_currency), Field(examples=["EUR"], json_schema_extra={"pattern": "^[A-Z]{3}$"})
 ]
 
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00]*$")]
-MetadataValue = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"^[^\x00]*$"), NoCardNumber]
+MetadataValue = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$"), NoCardNumber]
 METADATA_KEYS_MAX = 50
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_KEYS_MAX)]
 
@@ -40,6 +53,20 @@ class RequestModel(BaseModel):
     """A request's body: camelCase names, unknown fields refused, no value coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True, alias_generator=to_camel, frozen=True)
+
+
+class Address(RequestModel):
+    """Kept encrypted under the customer's own key."""
+
+    name: Text | None = None
+    line1: Text | None = None
+    line2: Text | None = None
+    city: Text | None = None
+    state: Text | None = None
+    postal_code: Text | None = None
+    country: Country | None = None
+    email: Text | None = None
+    phone: Text | None = None
 
 
 class ResponseModel(BaseModel):

@@ -1,0 +1,1 @@
+"""KYC services: a port, and its adapter over HTTP."""

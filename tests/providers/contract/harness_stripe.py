@@ -1,0 +1,111 @@
+"""Stripe under the contract: the official SDK against simulators/stripe, whose every request and answer is held against
+Stripe's own document.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import httpx
+
+from bursar.kit.clock import SystemClock
+from bursar.providers.port import ActionRequired, Authorization, Capture, Instrument, MethodType, Refund, Request, Void
+from bursar.providers.stripe.adapter import Stripe
+from simulators import stripe
+from simulators.kit.provider import Provider
+from simulators.kit.server import build, running
+from tests.providers.contract.harness import TIMEOUT_SECONDS, Account, Behaviour, Fault, Faults
+from tests.providers.contract.switch import Switch
+from tests.support.ports import free_port
+
+METHODS: Final = {
+    Behaviour.APPROVED: "pm_card_visa",
+    Behaviour.DECLINED: "pm_card_visa_chargeDeclined",
+    Behaviour.INSUFFICIENT_FUNDS: "pm_card_visa_chargeDeclinedInsufficientFunds",
+    Behaviour.REQUIRES_ACTION: "pm_card_authenticationRequired",
+}
+
+PATHS: Final[dict[type[Request], str]] = {
+    Authorization: "POST /v1/payment_intents",
+    Capture: "POST /v1/payment_intents/[^/]+/capture",
+    Void: "POST /v1/payment_intents/[^/]+/cancel",
+    Refund: "POST /v1/refunds",
+}
+"""The call that carries out a step."""
+
+FAULTS: Faults = dict.fromkeys(PATHS, frozenset(Fault)) | {Void: frozenset(Fault) - {Fault.WRONG_AMOUNT}}
+"""A void asks for no amount, so none can be wrong."""
+
+RETRY_AFTER_SECONDS: Final = 7
+
+
+def adapter(address: str) -> Stripe:
+    """An adapter that asks whoever listens at `address`."""
+    return Stripe(
+        api_key="sk_test_contract",
+        api_base=address,
+        clock=SystemClock(),
+        timeout_seconds=TIMEOUT_SECONDS,
+        authorization_days=7,
+        return_url="https://shop.example/return",
+        multicapture=True,
+    )
+
+
+class StripeHarness:
+    """The adapter over HTTP, and the simulator of this process beside it."""
+
+    def __init__(self, address: str, simulated: Provider) -> None:
+        self.provider = Switch(adapter(address), adapter(f"http://127.0.0.1:{free_port()}"))
+        self._simulated = simulated
+        simulated.faults.retry_after_seconds = RETRY_AFTER_SECONDS
+
+    def instrument(self, behaviour: Behaviour) -> Instrument:
+        return Instrument("pm_ours", MethodType.CARD, token=METHODS[behaviour])
+
+    async def prepare(self, fault: Fault, step: type[Request], *, times: int = 1) -> Instrument:
+        if fault is Fault.REFUSED_CONNECTION:
+            self.provider.is_away.add(step)
+        else:
+            self._simulated.faults.plan(fault.value, on=PATHS[step], times=times)
+        return self.instrument(Behaviour.APPROVED)
+
+    async def wait(self) -> None:
+        self._simulated.clock.advance(61)
+
+    async def complete_action(self, outcome: ActionRequired) -> None:
+        async with httpx.AsyncClient(trust_env=False) as customer:
+            page = await customer.get(outcome.next_action["url"], params={"outcome": "succeed"})
+        assert page.status_code == httpx.codes.FOUND, page.text
+
+    async def account(self, reference: str) -> Account:
+        entries = [entry for entry in self._simulated.books.entries if entry.reference == reference]
+        total = dict.fromkeys(("authorized", "captured", "released", "refunded"), 0)
+        for entry in entries:
+            if entry.kind in total:
+                total[entry.kind] += entry.amount
+        return Account(
+            reference=reference,
+            currency=entries[0].currency,
+            authorized=total["authorized"],
+            reserved=total["authorized"] - total["captured"] - total["released"],
+            captured=total["captured"],
+            refunded=total["refunded"],
+        )
+
+    async def accounts_of(self, key: str) -> list[Account]:
+        entries = self._simulated.books.of("authorized")
+        made = {entry.reference for entry in entries if entry.facts["metadata"].get("bursar_key") == key}
+        return [await self.account(reference) for reference in sorted(made)]
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[StripeHarness]:
+    app = build(stripe.provider())
+    async with running(app) as address:
+        harness = StripeHarness(address, app.simulator.provider)
+        try:
+            yield harness
+        finally:
+            await harness.provider.close()
+    assert app.simulator.violations == []
