@@ -207,9 +207,9 @@ class Methods:
             raise words.invalid(
                 "The payment method you provided is not attached to a customer so detachment is impossible."
             )
-        held["customer"] = None
+        customer, held["customer"] = held["customer"], None
         self._world.hidden[held["id"]]["is_used"] = True
-        self._world.event("payment_method.detached", held, request)
+        self._world.event("payment_method.detached", held, request, previous={"customer": customer})
         return self._world.answer(held, request)
 
     def _list(self, request: Request) -> Answer:

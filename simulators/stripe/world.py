@@ -62,8 +62,10 @@ class World:
         """In the order in which they were made."""
         return self._kinds.get(kind, [])
 
-    def event(self, event_type: str, held: Object, request: Request | None = None) -> None:
-        """Keep an event with the object as it is now, and send it to the webhook."""
+    def event(
+        self, event_type: str, held: Object, request: Request | None = None, *, previous: Object | None = None
+    ) -> None:
+        """Keep an event with the object as it is now, and send it to the webhook. previous: what was changed of it."""
         cause: Object = {"id": None, "idempotency_key": None}
         if request is not None:
             cause = {"id": request_id(request), "idempotency_key": request.headers.get("idempotency-key")}
@@ -71,7 +73,7 @@ class World:
             "event",
             "evt_",
             type=event_type,
-            data={"object": copy.deepcopy(held)},
+            data={"object": copy.deepcopy(held)} | ({"previous_attributes": previous} if previous else {}),
             request=cause,
             api_version=request.headers.get("stripe-version") if request is not None else None,
             pending_webhooks=1 if self.webhooks.url else 0,

@@ -14,11 +14,14 @@ from prometheus_client import start_http_server
 
 import bursar
 from bursar import assembly, wiring
+from bursar.domains.commissions import store as commission_store
 from bursar.domains.context import App
 from bursar.domains.routing import store as routing_store
+from bursar.domains.webhook_endpoints.deliver import Deliverer
 from bursar.infra import idempotency, keyfiles, observe
 from bursar.infra.auth import Authenticator, KeyRing
 from bursar.infra.batch import Batcher
+from bursar.infra.bus.connection import Bus
 from bursar.infra.db import UNREACHABLE, Database, make_pool
 from bursar.infra.entrykeys import EntryKeys
 from bursar.infra.events import Relay
@@ -61,7 +64,7 @@ async def running(
             keyfiles.secret(keys, keyfiles.FINGERPRINT_KEY),
             Reader(url, settings.vault_role or None, clock),
         )
-        routing_rules = routing_store.in_process()
+        routing_rules, commission_rules = routing_store.in_process(), commission_store.in_process()
         app = App(
             settings=settings,
             clock=clock,
@@ -71,19 +74,21 @@ async def running(
             providers=providers or assembly.payment_providers(settings, clock, database, vault),
             test_methods=assembly.test_methods(settings),
             routing_rules=routing_rules,
+            commission_rules=commission_rules,
             kyc=assembly.kyc_provider(settings, clock),
             personal_keys=keyfiles.key_encryption_keys(
                 Path(settings.key_encryption_keys or keys / keyfiles.KEY_ENCRYPTION_KEYS)
             ),
             vault=vault,
             entry_keys=EntryKeys(keys / keyfiles.ENTRY_KEYS, clock.now()),
+            webhook_verifier=assembly.webhook_verifier(settings),
             digest_key=keyfiles.secret(keys, keyfiles.DIGEST_KEY),
         )
         closing.push_async_callback(assembly.close, app)
         closing.push_async_callback(vault.reader.stop)
         closing.push_async_callback(reader.stop)
         await reader.start()
-        hot = HotTables(database, (routing_rules,))
+        hot = HotTables(database, (routing_rules, commission_rules))
         closing.push_async_callback(hot.stop)
         await hot.start()
         closing.push_async_callback(app.batcher.stop)
@@ -136,8 +141,11 @@ async def run_worker(app: App, stopping: asyncio.Event) -> None:
     worker = Worker(app, wiring.JOBS, [*wiring.SCHEDULES, *_own_schedules(app.settings)])
     relay = Relay(app, wiring.CONSUMERS)
     parts: list[Any] = [worker, relay]
+    parts.append(Deliverer(app))
     if app.settings.events_sink_url:
         parts.append(Sink(app, app.settings.events_sink_url))
+    if app.settings.nats_url:
+        parts.append(Bus(app, app.settings.nats_url, app.settings.nats_stream, wiring.INBOUND))
     if app.settings.worker_metrics_port:
         start_http_server(app.settings.worker_metrics_port, app.settings.host, observe.REGISTRY)
     listening = asyncio.create_task(_wake_by_notify(app, worker, stopping))

@@ -9,8 +9,13 @@ from typing import Final
 from stdnum.us import rtn
 
 from bursar.domains.context import App
+from bursar.domains.webhooks.signatures.certificates import Certificates
+from bursar.domains.webhooks.signatures.secrets import SecretFile
+from bursar.domains.webhooks.signatures.verifier import SchemeVerifier
+from bursar.infra import keyfiles
 from bursar.infra.db import Database
 from bursar.infra.vault import Vault
+from bursar.infra.verdict import Verifier
 from bursar.kit.clock import Clock
 from bursar.providers.ach.adapter import Ach
 from bursar.providers.ach.build import Originator as AchOriginator
@@ -62,6 +67,14 @@ def kyc_provider(settings: Settings, clock: Clock) -> KycProvider | None:
         clock=clock,
     )
     return GuardedKyc(adapter, _limits(settings, "kyc"))
+
+
+def webhook_verifier(settings: Settings) -> Verifier:
+    """What verifies the signatures of webhooks, by the secrets of a file."""
+    path = Path(settings.webhook_secrets or settings.keys_path / keyfiles.WEBHOOK_SECRETS)
+    origins = tuple(origin for origin in settings.webhook_certificate_origins.split(",") if origin)
+    certificates = Certificates(origins=origins, authorities=settings.webhook_certificate_authorities)
+    return SchemeVerifier(SecretFile(path), certificates, tolerance_seconds=settings.webhook_tolerance_seconds)
 
 
 async def close(app: App) -> None:

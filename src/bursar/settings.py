@@ -130,6 +130,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, _says("Payments of one customer within an hour from which the next is declined")
     ] = 2_000
     worker_metrics_port: Annotated[int, _says("Port on which a worker shows its metrics; 0: none")] = 0
+    webhook_secrets: Annotated[
+        str, _says("File of the secrets that providers sign webhooks with, by provider; empty: in the data directory")
+    ] = ""
+    webhook_tolerance_seconds: Annotated[int, _says("How far a webhook's time may be from ours, before and after")] = (
+        300
+    )
+    webhook_certificate_origins: Annotated[
+        str, _says("Further places whose certificates count as PayPal's, for stand-ins, comma-separated")
+    ] = ""
+    webhook_certificate_authorities: Annotated[
+        str, _says("A PEM file trusted for PayPal's certificates; empty: the machine's authorities")
+    ] = ""
+    webhook_attempts_max: Annotated[int, _says("How often a webhook is processed before it is a dead letter")] = 12
+    delivery_timeout_seconds: Annotated[float, _says("How long a webhook endpoint may take to answer")] = 15.0
+    delivery_private_networks: Annotated[
+        bool, _says("Whether webhook endpoints may be in private networks; for trials only")
+    ] = False
+    nats_url: Annotated[str, _says("A NATS server to which every event is published; empty: none")] = ""
+    nats_stream: Annotated[str, _says("The JetStream stream of our events")] = "BURSAR"
     events_sink_url: Annotated[str, _says("Where every event is posted to as CloudEvents; empty: nowhere")] = ""
     seal_every_seconds: Annotated[float, _says("How often new journals and audit lines are sealed")] = 5.0
     key_encryption_keys: Annotated[

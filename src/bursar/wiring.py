@@ -5,9 +5,18 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 
+from bursar.domains.commissions import model as commission_model
+from bursar.domains.commissions import routes as commission_routes
+from bursar.domains.commissions import store as commission_store
+from bursar.domains.commissions import verify as commission_verify
 from bursar.domains.fraud import model as fraud_model
 from bursar.domains.fraud import routes as fraud_routes
 from bursar.domains.fraud import store as fraud_store
+from bursar.domains.integration import jobs as integration_jobs
+from bursar.domains.integration import model as integration_model
+from bursar.domains.integration import routes as integration_routes
+from bursar.domains.integration import service as integration
+from bursar.domains.integration import store as integration_store
 from bursar.domains.kyc import jobs as kyc_jobs
 from bursar.domains.kyc import model as kyc_model
 from bursar.domains.kyc import routes as kyc_routes
@@ -29,9 +38,21 @@ from bursar.domains.payments import verify as payment_verify
 from bursar.domains.routing import routes as routing_routes
 from bursar.domains.routing import service as routing
 from bursar.domains.routing import store as routing_store
+from bursar.domains.webhook_endpoints import change as endpoint_change
+from bursar.domains.webhook_endpoints import jobs as endpoint_jobs
+from bursar.domains.webhook_endpoints import model as endpoint_model
+from bursar.domains.webhook_endpoints import routes as endpoint_routes
+from bursar.domains.webhook_endpoints import store as endpoint_store
+from bursar.domains.webhook_endpoints import verify as endpoint_verify
+from bursar.domains.webhooks import jobs as webhook_jobs
+from bursar.domains.webhooks import model as webhook_model
+from bursar.domains.webhooks import routes as webhook_routes
+from bursar.domains.webhooks import store as webhook_store
+from bursar.domains.webhooks import verify as webhook_verify
+from bursar.infra.bus import Inbound
 from bursar.infra.db import Table
 from bursar.infra.events import Consumer
-from bursar.infra.http import operations
+from bursar.infra.http import history, operations
 from bursar.infra.jobs import JobType, Schedule
 from bursar.kit.machine import Machine
 
@@ -41,6 +62,11 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     kyc_routes.router,
     routing_routes.router,
     fraud_routes.router,
+    commission_routes.router,
+    webhook_routes.router,
+    endpoint_routes.router,
+    integration_routes.router,
+    history.router,
     operations.router,
 )
 
@@ -54,10 +80,23 @@ CONSUMERS: Final[tuple[Consumer, ...]] = (
 )
 
 JOBS: Final[dict[str, JobType]] = {
-    job_type.kind: job_type for job_type in (*payment_jobs.TYPES, *method_jobs.TYPES, *kyc_jobs.TYPES)
+    job_type.kind: job_type
+    for job_type in (
+        *payment_jobs.TYPES,
+        *method_jobs.TYPES,
+        *kyc_jobs.TYPES,
+        *webhook_jobs.TYPES,
+        *integration_jobs.TYPES,
+    )
 }
 
-SCHEDULES: Final[tuple[Schedule, ...]] = (*payment_jobs.SCHEDULES, *method_jobs.SCHEDULES, *kyc_jobs.SCHEDULES)
+SCHEDULES: Final[tuple[Schedule, ...]] = (
+    *payment_jobs.SCHEDULES,
+    *method_jobs.SCHEDULES,
+    *kyc_jobs.SCHEDULES,
+    *webhook_jobs.SCHEDULES,
+    *endpoint_jobs.SCHEDULES,
+)
 """Those of the domains; `app` adds the infrastructure's own."""
 
 MACHINES: Final[tuple[Machine[Any], ...]] = (
@@ -66,6 +105,10 @@ MACHINES: Final[tuple[Machine[Any], ...]] = (
     method_model.VERIFICATION,
     kyc_model.MACHINE,
     fraud_model.MACHINE,
+    commission_model.MACHINE,
+    webhook_model.MACHINE,
+    endpoint_model.MACHINE,
+    integration_model.MACHINE,
 )
 
 AGGREGATES: Final[dict[str, tuple[Table[Any], str]]] = {
@@ -74,14 +117,29 @@ AGGREGATES: Final[dict[str, tuple[Table[Any], str]]] = {
     "payment_method": (method_store.TABLE, method_change.EVENT_CREATED),
     "kyc": (kyc_store.TABLE, kyc_model.EVENT_REQUESTED),
     "routing_rule": (routing_store.TABLE, routing.EVENT_CREATED),
+    "webhook_endpoint": (endpoint_store.TABLE, endpoint_change.EVENT_CREATED),
+    "integration_event": (integration_store.TABLE, integration_model.EVENT_RECEIVED),
+    "commission_rule": (commission_store.TABLE, commission_model.EVENT_CREATED),
     "fraud_check": (fraud_store.TABLE, "fraud_check.completed"),
 }
 """What `events replay` rebuilds."""
+
+TOLD: Final[dict[str, tuple[Table[Any], str]]] = {
+    **AGGREGATES,
+    "webhook": (webhook_store.TABLE, ""),  # its row holds what a provider sent, which no event repeats
+}
+"""Every object that events tell of; each event has its schema under docs/events/."""
 
 INVARIANTS: Final[tuple[Callable[[Any], Awaitable[dict[str, list[str]]]], ...]] = (
     ledger_verify.faults,
     payment_verify.faults,
     kyc_verify.faults,
     method_verify.faults,
+    webhook_verify.faults,
+    endpoint_verify.faults,
+    commission_verify.faults,
 )
 """Each answers its faults by check; run by `ledger verify`, by the tests after every flow, and hourly."""
+
+INBOUND: Final = Inbound(integration.take, integration.refuse)
+"""Who takes in what comes by the platform's bus."""

@@ -48,9 +48,17 @@ class Wrk:
         """Cards added a second, and how long each took."""
         return _of_one_kind(self._run("card", seconds, CONNECTIONS))
 
+    def webhook(self, seconds: float, requests: Path) -> Figures:
+        """Webhooks acknowledged a second, and how long each took. requests: a file of them, signed."""
+        return _of_one_kind(self._run("webhook", seconds, CONNECTIONS, str(requests)))
+
     def read(self, seconds: float, ids: Path) -> Figures:
         """Reads by id a second, and how long each took. ids: a file of ids, one a line."""
         return _of_one_kind(self._run("get", seconds, CONNECTIONS, str(ids)))
+
+    def ask(self, seconds: float, paths: Path) -> Figures:
+        """Answers a second, and how long each took. paths: a file of paths to ask for, one a line."""
+        return _of_one_kind(self._run("ask", seconds, CONNECTIONS, str(paths)))
 
     def checkout(self, seconds: float) -> Figures:
         """Checkouts a second, and how long each kind of request took."""

@@ -31,6 +31,16 @@ GOALS = (
     Goal("create / ordinary stack", "create.bursar.per_second", 15, 20, ("create.orm.per_second",)),
     Goal("create / pgbench by statement", "create.bursar.per_second", 1.2, 1.6, ("create.pgbench.per_second",)),
     Goal("add a card / create", "card.bursar.per_second", 0.3, None, ("create.bursar.per_second",)),
+    Goal("webhook acknowledged / create", "webhook.bursar.per_second", 1.0, None, ("webhook.create.per_second",)),
+    Goal("webhook p99, 32 connections, ms", "webhook.bursar.p99_ms", 50, is_at_most=True),
+    Goal(
+        "commission / GET by id, the faster",
+        "commission.calculate.per_second",
+        0.8,
+        None,
+        ("commission.get.per_second", "commission.get_rule.per_second"),
+    ),
+    Goal("commission p99, 32 connections, ms", "commission.calculate.p99_ms", 5, is_at_most=True),
     Goal("checkout / ordinary stack", "checkout.bursar.per_second", 15, 25, ("checkout.orm.per_second",)),
     Goal(
         "checkout / best of pgbench by statement",

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests.bench import documents, hang, machine
+from tests.bench import commissions, documents, hang, hooks, machine
 from tests.bench.load import CONNECTIONS, Figures, Pgbench, Wrk, write_ids
 from tests.bench.machine import Machine
 
-GROUPS = ("create", "card", "checkout", "get", "single", "hang")
+GROUPS = ("create", "card", "checkout", "get", "single", "hang", "webhook", "commission")
 FEW_CLIENTS = 8
 ROWS_TO_BEGIN_WITH = 20_000
 ACCOUNTS = """
@@ -55,10 +55,40 @@ def contenders(started: Machine, groups: Collection[str], say: Callable[[str], N
                 Measure("checkout", f"checkout.{name}", wrk.checkout),
                 Measure("get", f"get.{name}", partial(wrk.read, ids=ids)),
             ]
+    if "webhook" in groups:
+        measures += _webhooks(started, program)
+    if "commission" in groups:
+        measures += _commissions(started, program)
     if "hang" in groups:
         measures += _hanging(started, program)
     measures.sort(key=lambda measure: (GROUPS.index(measure.group), measure.name))
     return [measure for measure in measures if measure.group in groups]
+
+
+def _webhooks(started: Machine, program: str) -> list[Measure]:
+    """Webhooks acknowledged, beside payments created, by one service; all are processed before the next is measured."""
+    url = started.database("bench_webhooks", rows=ROWS_TO_BEGIN_WITH)
+    base = started.bursar(url, {"WEBHOOK_SECRETS": str(hooks.write_secrets(started.directory))})
+    wrk = Wrk(program, started, base, "w")
+    brought = hooks.Hooks(url, base, wrk, started.directory)
+    return [
+        Measure("webhook", "webhook.bursar", brought.receive),
+        Measure("webhook", "webhook.create", wrk.create),
+    ]
+
+
+def _commissions(started: Machine, program: str) -> list[Measure]:
+    """Commissions by 10,000 active rules, beside reads by id, of rules and of payments, from the same service."""
+    url = started.database("bench_commissions", rows=ROWS_TO_BEGIN_WITH)
+    commissions.fill(url)
+    wrk = Wrk(program, started, started.bursar(url), "k")
+    calculations, rules = commissions.write_paths(started.directory)
+    ids = write_ids(url, started.directory / "commission-ids")
+    return [
+        Measure("commission", "commission.calculate", partial(wrk.ask, paths=calculations)),
+        Measure("commission", "commission.get", partial(wrk.read, ids=ids)),
+        Measure("commission", "commission.get_rule", partial(wrk.ask, paths=rules)),
+    ]
 
 
 def _hanging(started: Machine, program: str) -> list[Measure]:

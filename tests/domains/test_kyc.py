@@ -23,6 +23,11 @@ LEADS_TO: dict[tuple[Status, str], tuple[Status, str]] = {
     (S.VERIFIED, "expire"): (S.EXPIRED, "kyc.expired"),
     (S.REJECTED, "request"): (S.PENDING, "kyc.requested"),
     (S.EXPIRED, "request"): (S.PENDING, "kyc.requested"),
+    **{
+        (status, "told_verified"): (S.VERIFIED, "kyc.verified")
+        for status in (S.NOT_STARTED, S.VERIFIED, S.REJECTED, S.EXPIRED)
+    },
+    **{(status, "told_rejected"): (S.REJECTED, "kyc.rejected") for status in (S.NOT_STARTED, S.VERIFIED, S.EXPIRED)},
 }
 """Said here once more, so that a change of the table is meant."""
 

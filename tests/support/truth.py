@@ -6,6 +6,7 @@ from typing import Any
 from bursar import wiring
 from bursar.infra import keyfiles, seal
 from bursar.providers.sandbox.books import Books
+from tests.support.schemas import event_faults
 from tests.support.service import Service
 
 PROCESSING = ("AUTHORIZING", "CAPTURING", "VOIDING")
@@ -13,7 +14,9 @@ GIVEN_BACK = ("CANCELLED", "EXPIRED", "FAILED")
 
 
 async def verify(service: Service) -> None:
-    """Fail unless every invariant holds, and the sandbox's books agree to the unit with payments and ledger."""
+    """Fail unless every invariant holds, the sandbox's books agree to the unit with payments and ledger, and the events
+    are what their schemas say.
+    """
     async with service.connection() as connection:
         found = {}
         for check in wiring.INVARIANTS:
@@ -21,6 +24,7 @@ async def verify(service: Service) -> None:
         key = keyfiles.seal_key(service.app.settings.keys_path).public_key()
         found["seals"] = await seal.faults(connection, key)
         found["books"] = await book_faults(service.sandbox.books, connection)
+        found["events are what docs/events says"] = await event_faults(connection, service.url)
     assert not any(found.values()), {name: faults for name, faults in found.items() if faults}
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from bursar.infra.batch import Batcher
 from bursar.infra.db import Database
 from bursar.infra.entrykeys import EntryKeys
-from bursar.infra.hot import Rows
+from bursar.infra.hot import IndexedRows, Rows
 from bursar.infra.personal import KeyEncryptionKeys
 from bursar.infra.reads import Reader
 from bursar.infra.vault import Vault
+from bursar.infra.verdict import Verifier
 from bursar.kit.clock import Clock
 from bursar.providers.kyc.port import KycProvider
 from bursar.providers.port import PaymentProvider
@@ -31,9 +32,11 @@ class App:
     test_methods: frozenset[str]
     """Ids that name a test method of the sandbox and belong to nobody."""
     routing_rules: Rows[Any]
+    commission_rules: IndexedRows[Any, Any]
     kyc: KycProvider | None
     personal_keys: KeyEncryptionKeys
     vault: Vault
     entry_keys: EntryKeys
+    webhook_verifier: Verifier
     digest_key: bytes
     """Of the digests by which an idempotency key knows its request."""

@@ -81,7 +81,7 @@ SELECT = "select id, stream, version, type, about, data, occurred_at, recorded_a
 async def of_timeline(database: Database, about: str, *, limit: int) -> list[Event]:
     """Every event that belongs to a payment's timeline, oldest first."""
     records = await database.fetch(f"{SELECT} where about = $1 order by tx, position limit $2", about, limit)
-    return [_from_record(record) for record in records]
+    return [from_record(record) for record in records]
 
 
 def envelope(event: Event) -> dict[str, Any]:
@@ -180,7 +180,7 @@ async def read_after(
         None if types is None else sorted(types),
         RELAY_SIZE,
     )
-    events = [_from_record(record) for record in records]
+    events = [from_record(record) for record in records]
     if len(events) < RELAY_SIZE:
         return events, (horizon, 0)
     return events, (events[-1].tx, events[-1].position)
@@ -223,5 +223,6 @@ async def _note_failure(database: Database, name: str, error: Exception, now: da
         log.warning("events.database_unreachable", error=str(unreachable))
 
 
-def _from_record(record: Any) -> Event:
+def from_record(record: Any) -> Event:
+    """The one place where a row becomes an event."""
     return msgspec.convert(dict(record), Event)

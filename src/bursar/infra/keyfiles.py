@@ -22,6 +22,7 @@ SEAL_KEY: Final = "seal.pem"
 VAULT_KEYS: Final = "vault-keys.json"
 ENTRY_KEYS: Final = "card-entry-keys.json"
 FINGERPRINT_KEY: Final = "fingerprint.key"
+WEBHOOK_SECRETS: Final = "webhook-secrets.json"
 DIGEST_KEY: Final = "digest.key"
 SECRET_LENGTH: Final = 32
 

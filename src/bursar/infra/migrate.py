@@ -14,7 +14,7 @@ grant usage on schema public to {role};
 grant select, insert, update, delete on all tables in schema public to {role};
 grant usage on all sequences in schema public to {role};
 grant execute on all functions in schema public to {role};
-revoke update, delete, truncate on events, journals, postings, audit, seals from {role};
+revoke update, delete, truncate on events, journals, postings, audit, seals, commission_rule_versions from {role};
 """
 
 

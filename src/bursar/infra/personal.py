@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from bursar.infra.db import Database, Query, Tx
+from bursar.infra.db import Database, LiveTx, Query, Tx
 from bursar.kit import ids
 from bursar.kit.errors import Problem
 
@@ -84,6 +84,19 @@ async def unseal(database: Database, keys: KeyEncryptionKeys, row_id: str) -> di
         return None
     key = keys.unwrap(record["wrapped_key"], record["subject"], record["kek_version"])
     return msgspec.json.decode(decrypt(key, record["ciphertext"], row_id), type=dict[str, Any])
+
+
+async def erase(tx: LiveTx, subject: str) -> None:
+    """Destroy a person's key, for good: what lies under it can be read no more, and new data is refused (Erased), also
+    where there was none yet. Safe to repeat; the first time stays in destroyed_at.
+    """
+    await tx.connection.execute(
+        """insert into subject_keys (subject, wrapped_key, kek_version, destroyed_at) values ($1, null, 0, $2)
+           on conflict (subject) do update
+           set wrapped_key = null, destroyed_at = coalesce(subject_keys.destroyed_at, excluded.destroyed_at)""",
+        subject,
+        tx.now,
+    )
 
 
 def encrypt(key: bytes, plaintext: bytes, bound_to: str) -> str:

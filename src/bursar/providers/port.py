@@ -170,6 +170,15 @@ class Forgetting(msgspec.Struct, frozen=True):
     asked_at: datetime
 
 
+class Inspection(msgspec.Struct, frozen=True):
+    """Say how a payment stands at the provider, whoever brought that about. Approved.state says it."""
+
+    key: str
+    reference: str
+    currency: str
+    asked_at: datetime
+
+
 class DisputeEvidence(msgspec.Struct, frozen=True):
     """Contest a dispute. evidence: by the provider's names for it; texts, or ids of uploaded files."""
 
@@ -197,6 +206,7 @@ Request = (
     | MicroDeposits
     | Description
     | Forgetting
+    | Inspection
     | DisputeEvidence
     | DisputeAcceptance
 )
@@ -215,15 +225,28 @@ class MethodDetails(msgspec.Struct, frozen=True, omit_defaults=True):
     email: str | None = None
 
 
+class PaymentState(msgspec.Struct, frozen=True):
+    """How a payment stands at the provider, in minor units. amount_authorized: what was ever reserved. is_open:
+    something is reserved still.
+    """
+
+    amount_authorized: int
+    amount_captured: int
+    amount_refunded: int
+    is_open: bool
+
+
 class Approved(msgspec.Struct, frozen=True):
     """Done. reference: the provider's id of the payment (or of what else was asked for). expires_at: of an
-    authorization, where the provider says. step_reference: the provider's id of the capture or refund itself.
+    authorization, where the provider says. step_reference: the provider's id of the capture or refund itself. state: of
+    an inspection.
     """
 
     reference: str
     expires_at: datetime | None = None
     step_reference: str | None = None
     details: MethodDetails | None = None
+    state: PaymentState | None = None
 
 
 class Declined(msgspec.Struct, frozen=True):

@@ -36,6 +36,11 @@ function common.get(id)
     return "GET " .. PATH .. "/" .. id .. " HTTP/1.1\r\n" .. head .. "\r\n"
 end
 
+-- A path that is asked for as it is.
+function common.ask(path)
+    return "GET " .. path .. " HTTP/1.1\r\n" .. head .. "\r\n"
+end
+
 function common.write(method, path, body, base)
     count = count + 1
     return string.format("%s %s%s HTTP/1.1\r\n%sContent-Type: application/json\r\nIdempotency-Key: key-%s-%08d\r\n"

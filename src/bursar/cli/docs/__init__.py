@@ -5,13 +5,14 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import bursar
 from bursar.app import documentation
 from bursar.cli import fail
-from bursar.cli.docs import errors, events, sandbox, settings
+from bursar.cli.docs import errors, events, sandbox, schemas, services, settings
 from bursar.cli.docs.states import states
 
 __all__ = ["openapi", "states", "write_docs"]
@@ -36,12 +37,16 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "settings.md": settings.page,
     "sandbox.md": sandbox.page,
     "openapi.json": _openapi_file,
+    "events/README.md": services.page,
+    **{f"events/{event_type}.json": partial(schemas.file, event_type) for event_type in schemas.types()},
 }
 """Every generated page by its name, and what makes it."""
 
 
 def write_docs(*, check: bool, folder: Path = FOLDER) -> list[str]:
-    """Write the pages that differ from the code; where `check`, none. Returns the names of those that differed."""
+    """Write the pages that differ from the code, and take away those of events that are gone; where `check`, none.
+    Returns the names of those that differed.
+    """
     if not (folder.exists() or (folder.parent / "pyproject.toml").is_file()):
         fail(f"{folder} is no place for the pages: this is an installed package, not its source")
     stale = []
@@ -52,6 +57,11 @@ def write_docs(*, check: bool, folder: Path = FOLDER) -> list[str]:
             continue
         stale.append(f"docs/{name}")
         if not check:
-            folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+    for path in sorted((folder / "events").glob("*")):
+        if f"events/{path.name}" not in PAGES:
+            stale.append(f"docs/events/{path.name}")
+            if not check:
+                path.unlink()
     return stale

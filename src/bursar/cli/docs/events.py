@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -24,8 +25,10 @@ the `status` and the fields that changed. The status is the inner one (`docs/sta
 stand in an event, only the id under which they are kept. Within one object the events come in the order of
 `sequence`, each at least once: `id` tells a repeat.
 
-They are read as a payment's timeline (`GET /api/v1/payments/core/{id}/timeline`) and, where `BURSAR_EVENTS_SINK_URL`
-is set, posted there as `application/cloudevents-batch+json`.
+They are read by `GET /api/v1/events` (all, by `subject`, `about`, `type`, time) and as a payment's timeline
+(`GET /api/v1/payments/core/{id}/timeline`); sent to webhook endpoints; published to NATS JetStream where
+`BURSAR_NATS_URL` is set; and posted to `BURSAR_EVENTS_SINK_URL` as `application/cloudevents-batch+json`. Each type has
+a JSON Schema; `docs/events/README.md` says what each service of the platform gets from us, and what we take from it.
 """.strip()
 
 ENVELOPE = """
@@ -38,19 +41,25 @@ CloudEvents 1.0. `subject` is the object's id, `sequence` its version after the 
 
 def page() -> str:
     """Every event type with what leads to it and who reacts."""
+    rows = [
+        (code(event_type), "<br>".join(says), ", ".join(map(code, _consumers(event_type))))
+        for event_type, says in causes().items()
+    ]
+    example = json.dumps(_example(), indent=2)
+    head = ("type", "when", "reactions inside")
+    return f"{INTRODUCTION}\n\n{table(head, rows)}\n\n{ENVELOPE}\n\n```json\n{example}\n```"
+
+
+@cache
+def causes() -> dict[str, list[str]]:
+    """What leads to each event type, the types sorted."""
     by_type: dict[str, list[str]] = {}
     for machine in wiring.MACHINES:
         for edge in machine.edges:
             by_type.setdefault(edge.event, []).append(f"{edge.action}: `{edge.source}` → `{edge.target}`")
     for event_type, says in _emitted_by_code():
         by_type.setdefault(event_type, []).append(says)
-    rows = [
-        (code(event_type), "<br>".join(dict.fromkeys(causes)), ", ".join(map(code, _consumers(event_type))))
-        for event_type, causes in sorted(by_type.items())
-    ]
-    example = json.dumps(_example(), indent=2)
-    head = ("type", "when", "reactions inside")
-    return f"{INTRODUCTION}\n\n{table(head, rows)}\n\n{ENVELOPE}\n\n```json\n{example}\n```"
+    return {event_type: list(dict.fromkeys(says)) for event_type, says in sorted(by_type.items())}
 
 
 def _consumers(event_type: str) -> list[str]:

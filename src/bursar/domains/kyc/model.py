@@ -67,6 +67,16 @@ class Subject(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.id}:{self.attempt}"
 
 
+class News(msgspec.Struct, frozen=True):
+    """What another service of the platform says of a subject. happened_at: when that became so."""
+
+    status: Status
+    happened_at: datetime
+    reference: str | None = None
+    rejection_code: str | None = None
+    expires_at: datetime | None = None
+
+
 class KycRequired(Problem):
     """The customer or vendor has to be verified first; `kycStatus` says how it stands."""
 
@@ -86,6 +96,13 @@ MACHINE: Final = Machine(
         (Status.VERIFIED, "expire", Status.EXPIRED, "kyc.expired"),
         (Status.REJECTED, "request", Status.PENDING, "kyc.requested"),
         (Status.EXPIRED, "request", Status.PENDING, "kyc.requested"),
+        (Status.NOT_STARTED, "told_verified", Status.VERIFIED, "kyc.verified"),
+        (Status.VERIFIED, "told_verified", Status.VERIFIED, "kyc.verified"),
+        (Status.REJECTED, "told_verified", Status.VERIFIED, "kyc.verified"),
+        (Status.EXPIRED, "told_verified", Status.VERIFIED, "kyc.verified"),
+        (Status.NOT_STARTED, "told_rejected", Status.REJECTED, "kyc.rejected"),
+        (Status.VERIFIED, "told_rejected", Status.REJECTED, "kyc.rejected"),
+        (Status.EXPIRED, "told_rejected", Status.REJECTED, "kyc.rejected"),
     ],
 )
 

@@ -1,13 +1,15 @@
 """Asking for a check, deciding it, reading how somebody stands, and what others of the service ask."""
 
 from datetime import datetime
+from typing import TypeVar
 
 import asyncpg
 
 from bursar.domains.context import App
 from bursar.domains.kyc import steps, store
 from bursar.domains.kyc.change import change
-from bursar.domains.kyc.model import KycRequired, Status, Subject, SubjectType, not_started
+from bursar.domains.kyc.model import KycRequired, News, Status, Subject, SubjectType, not_started
+from bursar.domains.kyc.news import book
 from bursar.domains.kyc.schemas import Decide, StartCheck, render
 from bursar.infra.answer import Answer, accepted, ok
 from bursar.infra.commands import Command
@@ -17,6 +19,8 @@ from bursar.infra.idempotency import Claim
 from bursar.kit import ids
 from bursar.kit.machine import match_version
 from bursar.providers.kyc.port import Report
+
+T = TypeVar("T")
 
 
 async def request_check(
@@ -57,13 +61,7 @@ async def request_check(
             steps.defer_asking(tx, after)
         return accepted(render(after), version=after.version)
 
-    command = Command("kyc.request", store.key_of(subject_type, subject_id), decide, origin, claim)
-    try:
-        return await app.batcher.run(command)
-    except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != store.UNIQUE_SUBJECT:
-            raise
-        return await app.batcher.run(command)  # another process made the row in between; now it is found
+    return await _first(app, Command("kyc.request", store.key_of(subject_type, subject_id), decide, origin, claim))
 
 
 async def decide_check(
@@ -115,6 +113,17 @@ async def on_report(app: App, origin: Origin, *, check_key: str, report: Report)
     return await steps.settle(app, origin, subject, int(attempt), report)
 
 
+async def on_news(app: App, origin: Origin, subject_type: SubjectType, subject_id: str, news: News) -> Subject:
+    """What another service of the platform says of a subject. Emits kyc.verified, .rejected or .expired. Idempotent by
+    the time of the news. Returns the subject as it is then.
+    """
+
+    async def decide(tx: Tx) -> Subject:
+        return book(tx, await _of(tx, subject_type, subject_id), news)
+
+    return await _first(app, Command("kyc.news", store.key_of(subject_type, subject_id), decide, origin))
+
+
 async def expire(app: App, subject: Subject) -> None:
     """End a verification that ran out. Emits kyc.expired."""
 
@@ -152,6 +161,18 @@ async def require_verified(tx: Tx, subject_type: SubjectType, subject_id: str) -
             subjectType=subject_type,
             subjectId=subject_id,
         )
+
+
+async def _first(app: App, command: Command[T]) -> T:
+    """Run a command that may write a subject's first row; should another process have made it in between, it is found
+    now.
+    """
+    try:
+        return await app.batcher.run(command)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != store.UNIQUE_SUBJECT:
+            raise
+        return await app.batcher.run(command)
 
 
 async def _of(tx: Tx, subject_type: SubjectType, subject_id: str) -> Subject:

@@ -9,7 +9,7 @@ import msgspec
 from bursar.domains.context import App
 from bursar.domains.kyc import service as kyc
 from bursar.domains.kyc.model import SubjectType
-from bursar.domains.payment_methods import change, store
+from bursar.domains.payment_methods import change, manage, store
 from bursar.domains.payment_methods.default import take_over
 from bursar.domains.payment_methods.model import (
     PaymentMethod,
@@ -26,8 +26,10 @@ from bursar.domains.payment_methods.serial import serially
 from bursar.infra import personal
 from bursar.infra.answer import Answer, ok
 from bursar.infra.db import SYSTEM, Origin, Tx, found
+from bursar.infra.http.types import PageQuery
 from bursar.infra.idempotency import Claim
 from bursar.kit import ids
+from bursar.kit.paging import LIMIT_MAX
 from bursar.providers.port import BankAccount, Card, Instrument, MethodDetails, MethodType, Wallet
 
 
@@ -110,6 +112,13 @@ async def on_provider_change(app: App, provider: str, token: str, details: Metho
     for method in methods:
         await apply_details(app, SYSTEM, None, method, details)
     return len(methods)
+
+
+async def remove_all(app: App, origin: Origin, *, customer_id: str) -> None:
+    """Remove every method of a customer. Emits payment_method.removed of each. Safe to repeat."""
+    while (page := await store.page(app.database, PageQuery(limit=LIMIT_MAX), customer_id=customer_id)).rows:
+        for method in page.rows:
+            await manage.remove(app, origin, None, method, expected_version=None)
 
 
 async def apply_details(

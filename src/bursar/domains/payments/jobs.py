@@ -1,15 +1,25 @@
 """What payments do without being asked: inquire, expire, finish what a crash left open."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
+
 from bursar.domains.context import App
-from bursar.domains.payments import steps, store
+from bursar.domains.payments import notices, steps, store
+from bursar.domains.payments.model import Payment, ProviderDisagrees
 from bursar.domains.payments.settle import INQUIRE, defer_inquiry
 from bursar.infra import jobs
+from bursar.infra.db import SYSTEM
 from bursar.infra.jobs import JobType, NotYet, Schedule
+from bursar.kit import ids
+
+log = structlog.get_logger()
 
 SWEEP_SIZE: Final = 500
+LOOK_SECONDS: Final = 3_600
+LOOK_AFTER: Final = timedelta(days=1)
 
 
 async def inquire(app: App, args: dict[str, Any]) -> None:
@@ -44,6 +54,27 @@ async def expire(app: App) -> None:
         await steps.expire(app, payment.id)
 
 
+async def look(app: App) -> None:
+    """Ask how authorizations stand that have been at rest for a day, each once a day: a notice of what their provider
+    did by itself may be lost.
+    """
+    now, after = app.clock.now(), ids.FIRST
+    before, size = now - LOOK_AFTER, SWEEP_SIZE
+    while payments := await store.at_rest_since(app.database, before, bucket=now.hour, after=after, limit=size):
+        for payment in payments:
+            if notices.can_look(app, payment):
+                with suppress(NotYet):  # it does not say now: tomorrow
+                    await _look(app, payment)
+        after = payments[-1].id
+
+
+async def _look(app: App, payment: Payment) -> None:
+    try:
+        await notices.look(app, SYSTEM, payment)
+    except ProviderDisagrees as error:
+        log.critical("payment.provider_disagrees", payment_id=payment.id, says=str(error))
+
+
 TYPES: Final = (
     JobType(INQUIRE, inquire, attempts_max=10_000, timeout_seconds=60),
     JobType(steps.ASK, ask, attempts_max=50, timeout_seconds=60),
@@ -51,4 +82,5 @@ TYPES: Final = (
 SCHEDULES: Final = (
     Schedule("payments.sweep", 2, sweep),
     Schedule("payments.expire", 5, expire),
+    Schedule("payments.look", LOOK_SECONDS, look),
 )

@@ -9,6 +9,7 @@ import msgspec
 from bursar.infra.idempotency import Claim
 from bursar.kit.errors import Problem
 from bursar.kit.machine import Machine
+from bursar.providers.port import PaymentState
 
 
 class CaptureMethod(StrEnum):
@@ -64,6 +65,24 @@ class Kind(StrEnum):
     AUTHORIZE = "AUTHORIZE"
     CAPTURE = "CAPTURE"
     VOID = "VOID"
+
+
+class Says(StrEnum):
+    """What a provider says, by itself, has become of a payment. It is asked before anything is believed."""
+
+    AUTHORIZED = "AUTHORIZED"
+    CAPTURED = "CAPTURED"
+    ENDED = "ENDED"
+
+
+class Named(msgspec.Struct, frozen=True):
+    """What a provider's notice names: the provider's id of the payment, the key of our step that caused it, our
+    payment's id as we gave it along.
+    """
+
+    reference: str | None = None
+    key: str | None = None
+    payment_id: str | None = None
 
 
 class Split(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -218,6 +237,9 @@ MACHINE: Final = Machine(
         (_S.AUTHORIZED, "fail", _S.VOIDING, "payment.void_requested"),
         (_S.AUTHORIZED, "cancel", _S.VOIDING, "payment.void_requested"),
         (_S.AUTHORIZED, "expire", _S.VOIDING, "payment.void_requested"),
+        (_S.AUTHORIZED, "captured_by_provider", _S.CAPTURED, "payment.captured"),
+        (_S.AUTHORIZED, "captured_in_part_by_provider", _S.PARTIALLY_CAPTURED, "payment.partially_captured"),
+        (_S.AUTHORIZED, "cancelled_by_provider", _S.CANCELLED, "payment.cancelled"),
         (_S.CAPTURING, "capture", _S.CAPTURING, "payment.capture_requested"),
         (_S.CAPTURING, "captured_with_more_under_way", _S.CAPTURING, "payment.partially_captured"),
         (_S.CAPTURING, "captured_in_part", _S.PARTIALLY_CAPTURED, "payment.partially_captured"),
@@ -230,6 +252,9 @@ MACHINE: Final = Machine(
         (_S.PARTIALLY_CAPTURED, "capture", _S.CAPTURING, "payment.capture_requested"),
         (_S.PARTIALLY_CAPTURED, "complete", _S.VOIDING, "payment.void_requested"),
         (_S.PARTIALLY_CAPTURED, "expire", _S.VOIDING, "payment.void_requested"),
+        (_S.PARTIALLY_CAPTURED, "captured_by_provider", _S.CAPTURED, "payment.captured"),
+        (_S.PARTIALLY_CAPTURED, "captured_in_part_by_provider", _S.PARTIALLY_CAPTURED, "payment.partially_captured"),
+        (_S.PARTIALLY_CAPTURED, "released_by_provider", _S.CAPTURED, "payment.captured"),
         (_S.CAPTURED, "complete", _S.COMPLETED, "payment.completed"),
         (_S.VOIDING, "voided_to_fail", _S.FAILED, "payment.failed"),
         (_S.VOIDING, "voided_to_cancel", _S.CANCELLED, "payment.cancelled"),
@@ -284,6 +309,36 @@ def not_captured(payment: Payment, attempt: Attempt) -> tuple[str, dict[str, Any
     if is_final and payment.amount_captured:
         return "not_captured_after_final", changes
     return ("not_captured_after_part" if payment.amount_captured else "not_captured"), changes
+
+
+class ProviderDisagrees(Problem):
+    """The provider says of a payment what cannot follow from what we know: somebody has to look."""
+
+    status, code, title = 409, "provider_disagrees", "The provider believes something else of this payment"
+
+
+def caught_up(payment: Payment, state: PaymentState) -> tuple[str, dict[str, Any]] | None:
+    """The action and the changes by which a payment without open attempts catches up with what its provider did by
+    itself; None where it is up to date. Amounts only grow. Raises ProviderDisagrees.
+    """
+    taken = state.amount_captured - payment.amount_captured
+    if taken < 0 or state.amount_captured > payment.amount_authorized:
+        raise ProviderDisagrees(
+            f"captured {state.amount_captured} there, {payment.amount_captured} of {payment.amount_authorized} here"
+        )
+    if payment.status not in (Status.AUTHORIZED, Status.PARTIALLY_CAPTURED):
+        if taken or state.is_open:
+            raise ProviderDisagrees(f"{payment.status} here, {'open' if state.is_open else 'captured'} there")
+        return None
+    if taken and state.is_open:
+        return "captured_in_part_by_provider", {"amount_captured": state.amount_captured}
+    if taken:
+        return "captured_by_provider", {"amount_captured": state.amount_captured, "is_capture_final": True}
+    if state.is_open:
+        return None
+    if payment.amount_captured:
+        return "released_by_provider", {"is_capture_final": True}
+    return "cancelled_by_provider", {"failure_reason": "the provider ended the authorization"}
 
 
 def _without(payment: Payment, attempt: Attempt) -> tuple[Attempt, ...]:

@@ -11,16 +11,19 @@ from bursar.domains.fraud import score
 from bursar.domains.fraud import service as fraud
 from bursar.domains.fraud.model import Decision
 from bursar.domains.payment_methods import service as payment_methods
-from bursar.domains.payments import store
+from bursar.domains.payments import notices, orders, store
 from bursar.domains.payments.change import change, emit
 from bursar.domains.payments.model import (
     EVENT_CREATED,
     EVENT_UPDATED,
     MACHINE,
+    Named,
     Payment,
+    Says,
     Split,
     Status,
 )
+from bursar.domains.payments.notices import Noticed
 from bursar.domains.payments.schemas import CreatePayment, UpdatePayment, render
 from bursar.infra import personal
 from bursar.infra.answer import Answer, created, ok
@@ -177,6 +180,21 @@ async def show(app: App, payment: Payment) -> dict[str, Any]:
     return document
 
 
+async def on_provider_notice(app: App, origin: Origin, *, provider: str, says: Says, named: Named) -> Noticed | None:
+    """A provider tells of a payment by itself: what became of it is asked for and booked. Returns what was done; None
+    where the payment is not known, or not yet.
+
+    Emits what the payment's table names. Posts what the provider captured by itself. Safe to repeat, in any order.
+    Raises NotYet where it has to be told again, ProviderDisagrees.
+    """
+    return await notices.notice(app, origin, provider=provider, says=says, named=named)
+
+
+async def preview_notice(app: App, *, provider: str, says: Says, named: Named) -> Noticed | None:
+    """What on_provider_notice would do; nothing is done."""
+    return await notices.preview(app, provider=provider, says=says, named=named)
+
+
 async def on_fraud_reviewed(tx: LiveTx, event: Event) -> None:
     """A person decided on a payment in review: it goes on, or fails. Idempotent by the payment's status."""
     payment = await store.lock(tx, event.about)
@@ -188,3 +206,8 @@ async def on_fraud_reviewed(tx: LiveTx, event: Event) -> None:
         change(
             tx, payment, "refuse", failure_code="fraud_rejected", failure_reason="rejected in review", failed_at=tx.now
         )
+
+
+async def on_order_cancelled(app: App, origin: Origin, *, order_id: str, reason: str) -> orders.GivenBack:
+    """The order service cancelled an order: see `orders.cancel`. Returns what is left to wait for and to refund."""
+    return await orders.cancel(app, origin, order_id=order_id, reason=reason)

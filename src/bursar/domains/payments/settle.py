@@ -20,6 +20,7 @@ from bursar.domains.payments.model import (
     PaymentDeclined,
     ProviderUnavailable,
     captured,
+    caught_up,
     not_captured,
 )
 from bursar.domains.payments.schemas import render
@@ -28,7 +29,16 @@ from bursar.infra.answer import Answer, accepted, ok, refusal
 from bursar.infra.db import Tx
 from bursar.infra.idempotency import Claim
 from bursar.kit.errors import Problem
-from bursar.providers.port import ActionRequired, Approved, Declined, Outcome, Pending, Unavailable, Unknown
+from bursar.providers.port import (
+    ActionRequired,
+    Approved,
+    Declined,
+    Outcome,
+    PaymentState,
+    Pending,
+    Unavailable,
+    Unknown,
+)
 
 INQUIRE = "payment.inquire"
 """The job that asks a provider what became of an attempt."""
@@ -128,6 +138,32 @@ def _post_capture(tx: Tx, payment: Payment, attempt: Attempt) -> None:
         about=payment.id,
         lines=(Line(clearing(payment.provider), attempt.amount), Line(UNALLOCATED, -attempt.amount)),
     )
+
+
+def book_state(tx: Tx, payment: Payment, state: PaymentState) -> Payment:
+    """Book what a provider did by itself to a payment without open attempts, as far as it is not booked yet. Amounts
+    only grow, so whoever brings an older state changes nothing.
+
+    Emits what the payment's table names. Posts a journal for what was captured. Raises ProviderDisagrees.
+    """
+    behind = caught_up(payment, state)
+    if behind is None:
+        return payment
+    action, changes = behind
+    taken = state.amount_captured - payment.amount_captured
+    if taken:
+        ledger.post(
+            tx,
+            journal_type="payment.captured",
+            reference=f"capture:{payment.id}:{state.amount_captured}",
+            currency=payment.currency,
+            about=payment.id,
+            lines=(Line(clearing(payment.provider), taken), Line(UNALLOCATED, -taken)),
+        )
+        changes["captured_at"] = tx.now
+    if action == "cancelled_by_provider":
+        changes["cancelled_at"] = tx.now
+    return change(tx, payment, action, **changes)
 
 
 def _ended(tx: Tx, attempt: Attempt) -> dict[str, Any]:

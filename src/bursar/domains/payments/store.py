@@ -28,6 +28,17 @@ async def find_by_provider_transaction(database: Database, transaction_id: str) 
     return rows[0] if rows else None
 
 
+async def find_by_open_attempt(database: Database, attempt_id: str) -> Payment | None:
+    """The payment whose open attempt has that id. Few are open at any time."""
+    rows = await database.page(
+        TABLE,
+        """where status = any ('{AUTHORIZING,CAPTURING,VOIDING}')
+             and attempts @> jsonb_build_array(jsonb_build_object('id', $1::text)) limit 1""",
+        attempt_id,
+    )
+    return rows[0] if rows else None
+
+
 async def page(
     database: Database, query: PageQuery, *, order_id: str | None = None, customer_id: str | None = None
 ) -> Page[Payment]:
@@ -66,6 +77,22 @@ async def with_attempts_older_than(database: Database, moment: datetime, *, limi
         TABLE,
         """where status in ('AUTHORIZING', 'CAPTURING', 'VOIDING') and updated_at < $1 order by id limit $2""",
         moment,
+        limit,
+    )
+
+
+async def at_rest_since(database: Database, moment: datetime, *, bucket: int, after: str, limit: int) -> list[Payment]:
+    """Payments in one of 24 buckets with something left to capture whose last change is older than `moment`, by id,
+    after that one.
+    """
+    return await database.page(
+        TABLE,
+        """where status = any ('{AUTHORIZED,PARTIALLY_CAPTURED}') and updated_at < $1 and id > $3
+             and get_byte(uuid_send(id), 15) % 24 = $2
+           order by id limit $4""",
+        moment,
+        bucket,
+        after,
         limit,
     )
 

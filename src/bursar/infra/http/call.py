@@ -28,6 +28,11 @@ class Call(Request):
         self.raw = headers
         self.body_bytes = body
 
+    @property
+    def has_token(self) -> bool:
+        """Whether somebody calls; nobody does where a public route was asked without a token."""
+        return bool(self.caller.subject)
+
     def allow(self, roles: frozenset[str]) -> None:
         """Raise Forbidden unless the caller has one of `roles`."""
         self.caller.allow(roles)

@@ -116,8 +116,8 @@ class Dispatcher:
         try:
             served, values = self._find(scope["path"], scope["method"])
             caller = _NOBODY
-            if not served.route.is_public:
-                authorization = headers.get(b"authorization")
+            authorization = headers.get(b"authorization")
+            if served.route.takes_token and not (served.route.is_public and authorization is None):
                 caller = self._authenticator.remembered(authorization) or await self._authenticator.verify(
                     authorization
                 )

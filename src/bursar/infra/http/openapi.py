@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from bursar.infra.http.route import IS_PUBLIC, WITH_BODY
+from bursar.infra.http.route import IS_PUBLIC, UNLESS_TOKEN, WITH_BODY
 from bursar.infra.http.types import ProblemDocument
 
 Schema = dict[str, Any]
@@ -152,6 +152,7 @@ def completed(document: Schema, endpoints: dict[str, Any]) -> Schema:
 
 def _complete(operation: Schema, method: str, has_path_values: bool, used: set[str], schemas: Schema) -> None:
     is_public = operation.pop(IS_PUBLIC, False)
+    takes_token = not is_public or is_public == UNLESS_TOKEN
     operation["summary"] = _spaced(operation["operationId"])
     for parameter in operation.get("parameters", []):
         _tidy_parameter(parameter)
@@ -164,8 +165,8 @@ def _complete(operation: Schema, method: str, has_path_values: bool, used: set[s
     _complete_successes(operation, used, schemas)
     statuses = {500, 503}
     if is_public:
-        operation["security"] = []
-    else:
+        operation["security"] = [{}, {BEARER: []}] if takes_token else []
+    if takes_token:
         statuses |= {401, 403, 429} | ({404} if has_path_values else set())
     if any(parameter.get("name") != "id" for parameter in operation.get("parameters", [])):
         statuses.add(422)

@@ -8,7 +8,7 @@ Answer. Every fault of path, query and body is reported at once.
 import inspect
 import typing
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 from fastapi import params
@@ -20,10 +20,15 @@ from bursar.infra.answer import Answer
 from bursar.infra.http.call import Call
 from bursar.kit.errors import BadRequest, Fault, Invalid, MalformedJson, NotFound, UnsupportedMediaType
 
+Model = TypeVar("Model", bound=BaseModel)
+
 PARAMETERS_MAX: Final = 50
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 IS_PUBLIC: Final = "x-public"
 """In `openapi_extra`: the route needs no token."""
+
+UNLESS_TOKEN: Final = "unless a token is sent"  # noqa: S105  no password
+"""The value of IS_PUBLIC of a route that takes callers too: a token is verified where one is sent."""
 
 
 class LeanRoute(APIRoute):
@@ -35,6 +40,7 @@ class LeanRoute(APIRoute):
         super().__init__(path, endpoint, **options)
         self.run: Callable[..., Awaitable[Answer]] = endpoint
         self.is_public = bool((self.openapi_extra or {}).get(IS_PUBLIC))
+        self.takes_token = not self.is_public or (self.openapi_extra or {}).get(IS_PUBLIC) == UNLESS_TOKEN
         self.operation = self.name
         self._body_model: type[BaseModel] | None = None
         self._query_model: type[BaseModel] | None = None
@@ -90,17 +96,36 @@ class LeanRoute(APIRoute):
 
     def _read_body(self, call: Call, values: dict[str, Any], faults: list[Fault]) -> None:
         assert self._body_model is not None
-        body = call.body_bytes
-        if body:
-            media_type = call.raw.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-            if media_type != b"application/json" and not media_type.endswith(b"+json"):
-                raise UnsupportedMediaType
         try:
-            values["body"] = self._body_model.__pydantic_validator__.validate_json(body or b"{}")
+            values["body"] = _parsed(call, self._body_model)
         except ValidationError as error:
-            if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] == "json_invalid":
-                raise MalformedJson(_first_message(error)) from error
             faults += _faults(error)
+
+
+def parsed_body(call: Call, model: type[Model]) -> Model:
+    """The body as `model`, for an endpoint that does not always take one. Raises Invalid, MalformedJson,
+    UnsupportedMediaType.
+    """
+    try:
+        return _parsed(call, model)
+    except ValidationError as error:
+        faults = _faults(error)
+        raise Invalid(f"{len(faults)} fault(s)", errors=tuple(faults)) from error
+
+
+def _parsed(call: Call, model: type[Model]) -> Model:
+    body = call.body_bytes
+    if body:
+        media_type = call.raw.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+        if media_type != b"application/json" and not media_type.endswith(b"+json"):
+            raise UnsupportedMediaType
+    try:
+        parsed: Model = model.__pydantic_validator__.validate_json(body or b"{}")
+    except ValidationError as error:
+        if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] == "json_invalid":
+            raise MalformedJson(_first_message(error)) from error
+        raise
+    return parsed
 
 
 def _first_message(error: ValidationError) -> str:

@@ -8,7 +8,7 @@ import structlog
 
 from bursar.kit.clock import Clock
 from bursar.providers.declines import declined
-from bursar.providers.paypal import amounts, disputes, errors, orders, payouts, refunds, search, vault
+from bursar.providers.paypal import amounts, disputes, errors, orders, payouts, refunds, search, standing, vault
 from bursar.providers.paypal.client import Client, Lost, NotSent, Refused
 from bursar.providers.paypal.orders import Terms
 from bursar.providers.port import (
@@ -18,6 +18,7 @@ from bursar.providers.port import (
     DisputeAcceptance,
     DisputeEvidence,
     Forgetting,
+    Inspection,
     MethodType,
     Movement,
     Outcome,
@@ -55,6 +56,7 @@ class PayPal:
             Verification,
             Description,
             Forgetting,
+            Inspection,
             DisputeEvidence,
             DisputeAcceptance,
         }
@@ -145,6 +147,8 @@ class PayPal:
                 return await vault.describe(client, request)
             case Forgetting():
                 return await vault.forget(client, request)
+            case Inspection():
+                return await standing.inspect(client, request)
             case DisputeEvidence():
                 return await disputes.contest(client, request)
             case DisputeAcceptance():

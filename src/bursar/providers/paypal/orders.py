@@ -126,7 +126,7 @@ async def void(client: Client, request: Void) -> Outcome:
     """Give back what an order still holds. It is done where the order holds nothing any more and nothing was taken by
     the way; so it can be asked for, and about, any number of times.
     """
-    held = _payments(await get(client, request.reference))
+    held = payments_of(await get(client, request.reference))
     if not held.authorizations:
         return declined("already_captured", "nothing is reserved") if held.captures else Approved(request.reference)
     authorization = held.authorizations[-1]
@@ -227,13 +227,14 @@ def _unpaid(order: Order) -> Outcome:
 
 def _step(order: Order, request: Authorization) -> Authorized | Captured | None:
     """The authorization or capture that the request asked for: one that stands before one that was declined."""
-    payments = _payments(order)
+    payments = payments_of(order)
     steps: tuple[Authorized | Captured, ...] = payments.captures if request.capture else payments.authorizations
     standing = [step for step in steps if step.status not in ("DENIED", "DECLINED", "FAILED")]
     return next(iter(standing or steps), None)
 
 
-def _payments(order: Order) -> Payments:
+def payments_of(order: Order) -> Payments:
+    """What was done about an order. Raises Lost."""
     if not order.purchase_units:
         raise Lost("an order without a purchase unit")
     return order.purchase_units[0].payments
@@ -241,7 +242,7 @@ def _payments(order: Order) -> Payments:
 
 async def _captured_before(client: Client, request: Capture) -> Authorized | Outcome:
     """The outcome of the capture under this key; else the authorization to capture from, or a decline without one."""
-    payments = _payments(await get(client, request.reference))
+    payments = payments_of(await get(client, request.reference))
     for captured in payments.captures:
         if captured.invoice_id == request.key:
             return _capture_outcome(captured, request)

@@ -16,10 +16,12 @@ from bursar.providers.port import (
     DisputeAcceptance,
     DisputeEvidence,
     Forgetting,
+    Inspection,
     Instrument,
     MethodType,
     MicroDeposits,
     Outcome,
+    PaymentState,
     Payout,
     Pending,
     Refund,
@@ -52,6 +54,7 @@ class Sandbox:
             MicroDeposits,
             Description,
             Forgetting,
+            Inspection,
             DisputeEvidence,
             DisputeAcceptance,
         }
@@ -69,6 +72,8 @@ class Sandbox:
 
     async def execute(self, request: Request) -> Outcome:
         """Do what the test method does, once for each key."""
+        if isinstance(request, Inspection):
+            return self._inspected(request)
         if not isinstance(request, MOVING):
             return self._outcome_of(request, self.books.once(request.key, lambda: _decide_beside(request)))
         behaviour = METHODS[self._method_of(request)]
@@ -88,12 +93,23 @@ class Sandbox:
 
     async def inquire(self, request: Request) -> Outcome:
         """What was done for the key; where nothing was, the key is dead from now on: a late arrival does nothing."""
+        if isinstance(request, Inspection):
+            return self._inspected(request)
         reference = getattr(request, "reference", None) or request.key
         entry = self.books.once(request.key, lambda: Entry(request.key, "DEAD", reference, 0, "", ""))
         return self._outcome_of(request, entry)
 
     async def close(self) -> None:
         self.books.close()
+
+    def _inspected(self, request: Inspection) -> Outcome:
+        self.books.refresh()
+        account = self.books.accounts.get(request.reference)
+        if account is None or account.currency != request.currency:
+            return Unknown("the sandbox has no such payment")
+        is_open = not account.is_closed and account.captured < account.authorized
+        state = PaymentState(account.authorized, account.captured, account.refunded, is_open)
+        return Approved(request.reference, state=state)
 
     def _method_of(self, request: Request) -> str:
         if isinstance(request, Authorization):

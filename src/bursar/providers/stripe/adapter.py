@@ -16,6 +16,7 @@ from bursar.providers.port import (
     DisputeAcceptance,
     DisputeEvidence,
     Forgetting,
+    Inspection,
     MethodType,
     Movement,
     Outcome,
@@ -27,7 +28,7 @@ from bursar.providers.port import (
     Verification,
     Void,
 )
-from bursar.providers.stripe import disputes, methods, money, payouts, reports
+from bursar.providers.stripe import disputes, methods, money, payouts, reports, standing
 from bursar.providers.stripe.calls import Calls
 from bursar.providers.stripe.errors import outcome_of
 from bursar.providers.stripe.payments import Payments
@@ -65,6 +66,7 @@ class Stripe:
             Verification,
             Description,
             Forgetting,
+            Inspection,
             DisputeEvidence,
             DisputeAcceptance,
         }
@@ -95,6 +97,7 @@ class Stripe:
             Verification: partial(methods.verify, calls, return_url=return_url),
             Description: partial(methods.describe, calls),
             Forgetting: partial(methods.forget, calls),
+            Inspection: partial(standing.inspect, calls),
             DisputeEvidence: partial(disputes.contest, calls),
             DisputeAcceptance: partial(disputes.accept, calls),
         }

@@ -23,7 +23,10 @@ class ChargeDetails(msgspec.Struct, frozen=True):
 
 
 class Charge(msgspec.Struct, frozen=True):
+    """amount_refunded: in Stripe's unit; what was released of an authorization counts there too."""
+
     id: str
+    amount_refunded: int | None = None
     payment_method_details: ChargeDetails | None = None
 
 
