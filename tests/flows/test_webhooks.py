@@ -167,7 +167,7 @@ class TestProcessing:
         shown = [await post.show(told["id"]) for told in bad]
         assert {told["status"] for told in shown} <= {"FAILED", "DEAD_LETTER"}
         assert {told["lastError"] for told in shown} == {"the handler broke: RuntimeError"}
-        assert (await post.show(good["id"]))["attempts"] == 1
+        assert (await post.show(good["id"]))["attempts"] >= 1
 
     async def test_a_dead_letter_is_taken_back(self, post: Postman) -> None:
         held = {"id": "pi_unheard_of", "object": "payment_intent"}

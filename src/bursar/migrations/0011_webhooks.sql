@@ -1,5 +1,4 @@
--- What providers tell us: one row for each event of each provider. The body as it came, compressed, then encrypted under a
--- key of the row.
+-- What providers tell us: one row for each event of each provider. The body as it came, encrypted under a key of the row.
 -- write_batch learns of this table in 0014_write_batch.sql.
 
 create type webhook_status as enum ('RECEIVED', 'PROCESSED', 'IGNORED', 'FAILED', 'DEAD_LETTER');

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from bursar.domains.commissions.engine import Index, WhyNot, commission, explain, mismatch, outranked, rank
+from bursar.domains.commissions.engine import Considered, Index, WhyNot, commission, explain, mismatch, outranked, rank
 from bursar.domains.commissions.experiments import Experiments
 from bursar.domains.commissions.model import Experiment, Facts, Rule, Status, Unit
 from tests.support.commissions import NOW, facts, rule, small_facts, small_rules
@@ -49,7 +49,7 @@ class TestMismatch:
         assert mismatch(one, facts(**asked), Experiments([one])) is why
         choice = explain([one], facts(**asked))
         assert choice.winner is (one if why is None else None)
-        assert choice.considered == (() if why is None else ((one, why),))
+        assert choice.considered == (() if why is None else (Considered(one.id, why),))
 
 
 class TestOrder:
@@ -74,7 +74,7 @@ class TestOrder:
         asked = facts(category_id="c-1", at=NOW + 2 * DAY)
         for given_rules in ([first, second], [second, first]):
             choice = explain(given_rules, asked)
-            assert choice.winner == first and choice.considered == ((second, why),)
+            assert choice.winner == first and choice.considered == (Considered(second.id, why),)
 
     def test_says_of_each_rule_its_own_reason(self) -> None:
         rules = {
@@ -88,7 +88,7 @@ class TestOrder:
         rules[W.HIGHER_ID] = rule(priority=5, vendor_id="v-1")
         choice = explain([*rules.values(), winner], facts())
         assert choice.winner == winner
-        assert {why: one for one, why in choice.considered} == rules
+        assert {one.why_not: one.rule_id for one in choice.considered} == {why: one.id for why, one in rules.items()}
 
     @given(small_rules(), small_rules())
     def test_never_ties(self, one: Rule, other: Rule) -> None:
@@ -113,21 +113,23 @@ class TestAnyRules:
     @given(st.lists(small_rules(), max_size=8), small_facts)
     def test_are_each_explained(self, rules: list[Rule], asked: Facts) -> None:
         choice = explain(rules, asked)
-        told = [one.id for one, _ in choice.considered] + ([choice.winner.id] if choice.winner else [])
+        told = [one.rule_id for one in choice.considered] + ([choice.winner.id] if choice.winner else [])
         assert sorted(told) == sorted(one.id for one in rules)
         assert choice.considered_count == len(choice.considered)
         experiments = Experiments(rules)
         matching = [one for one in rules if mismatch(one, asked, experiments) is None]
         assert choice.winner == min(matching, key=rank, default=None)
-        for one, why in choice.considered:
+        by_id = {one.id: one for one in rules}
+        for told_of in choice.considered:
+            one = by_id[told_of.rule_id]
             expected = mismatch(one, asked, experiments)
-            assert why is (expected or outranked(rank(one), rank(choice.winner or one)))
+            assert told_of.why_not is (expected or outranked(rank(one), rank(choice.winner or one)))
 
     @given(st.lists(small_rules(), max_size=8), small_facts, st.integers(0, 9))
     def test_are_found_by_index_as_by_looking_at_all(self, rules: list[Rule], asked: Facts, limit: int) -> None:
         whole, found = explain(rules, asked), Index(rules).choose(asked, limit=limit)
         foreign = (W.OTHER_VENDOR, W.OTHER_CATEGORY)
-        near = tuple((one, why) for one, why in whole.considered if why not in foreign)
+        near = tuple(one for one in whole.considered if one.why_not not in foreign)
         assert found.winner == whole.winner
         assert found.considered == near[:limit] and found.considered_count == len(near)
 
@@ -187,7 +189,7 @@ class TestExperiments:
         rules = self.variants(a=1, b=1)
         choices = [explain(rules, facts(vendor_id="v-7", customer_id=customer)) for customer in ("x", "y", None)]
         assert len({choice.winner.id for choice in choices if choice.winner}) == 1
-        assert all(why is W.OTHER_VARIANT for choice in choices for _, why in choice.considered)
+        assert all(one.why_not is W.OTHER_VARIANT for choice in choices for one in choice.considered)
 
     def test_tell_customers_apart_where_they_say_so(self) -> None:
         rules = [rule(experiment=Experiment("e", name, 1, Unit.CUSTOMER)) for name in "ab"]

@@ -4,7 +4,7 @@ The order is total: highest priority, then most specific (vendor and category, v
 effective_from, then the lowest id. So two rules never tie, and the order in which they are given makes no difference.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
@@ -42,6 +42,13 @@ class WhyNot(StrEnum):
     HIGHER_ID = "HIGHER_ID"
 
 
+class Considered(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A rule that is not the one that counts."""
+
+    rule_id: str
+    why_not: WhyNot
+
+
 class Choice(msgspec.Struct, frozen=True):
     """The rule that counts, None where none matches; the others in the order of their ranks, each with its reason.
 
@@ -49,7 +56,7 @@ class Choice(msgspec.Struct, frozen=True):
     """
 
     winner: Rule | None
-    considered: tuple[tuple[Rule, WhyNot], ...]
+    considered: tuple[Considered, ...]
     considered_count: int
 
 
@@ -108,8 +115,7 @@ def explain(rules: Iterable[Rule], facts: Facts) -> Choice:
     """The rule that counts, and every other one with its reason; rules in any order and status."""
     ranked = sorted((rank(rule), rule) for rule in rules)
     experiments = Experiments(rule for _, rule in ranked if rule.status is Status.ACTIVE)
-    whys = [mismatch(rule, facts, experiments) for _, rule in ranked]
-    return _choose(zip(ranked, whys, strict=True), len(ranked), limit=len(ranked))
+    return _choose(ranked, len(ranked), mismatch, facts, experiments, limit=len(ranked))
 
 
 class Index:
@@ -133,24 +139,28 @@ class Index:
             keys += [(vendor_id, category_id), (None, category_id)]
         found = [places for key in keys if (places := self._places.get(key)) is not None]
         places = found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
-        return _choose(self._judged(places, facts), len(places), limit=limit)
-
-    def _judged(self, places: Iterable[int], facts: Facts) -> Iterator[tuple[tuple[Rank, Rule], WhyNot | None]]:
-        for place in places:
-            standing = self._ranked[place]
-            yield standing, _mismatch_nearby(standing[1], facts, self.experiments)
+        ranked = map(self._ranked.__getitem__, places)
+        return _choose(ranked, len(places), _mismatch_nearby, facts, self.experiments, limit=limit)
 
 
-def _choose(judged: Iterable[tuple[tuple[Rank, Rule], WhyNot | None]], count: int, *, limit: int) -> Choice:
-    """judged: rules in the order of their ranks, each with its mismatch."""
+def _choose(
+    ranked: Iterable[tuple[Rank, Rule]],
+    count: int,
+    mismatch_of: Callable[[Rule, Facts, Experiments], WhyNot | None],
+    facts: Facts,
+    experiments: Experiments,
+    *,
+    limit: int,
+) -> Choice:
     winner: Rule | None = None
     winning: Rank = (0, 0, 0, "")
-    considered: list[tuple[Rule, WhyNot]] = []
-    for (own, rule), why in judged:
+    considered: list[Considered] = []
+    for own, rule in ranked:
+        why = mismatch_of(rule, facts, experiments)
         if why is None and winner is None:
             winner, winning = rule, own
         elif len(considered) < limit:
-            considered.append((rule, why or outranked(own, winning)))
+            considered.append(Considered(rule.id, why or outranked(own, winning)))
         elif winner is not None:
             break
     return Choice(winner, tuple(considered), count - (winner is not None))

@@ -248,10 +248,7 @@ def render_conflict(conflict: Conflict, sent_id: str | None) -> dict[str, Any]:
 
 
 def _considered(choice: Choice) -> dict[str, Any]:
-    return {
-        "considered": [{"ruleId": rule.id, "whyNot": why} for rule, why in choice.considered],
-        "consideredCount": choice.considered_count,
-    }
+    return {"considered": choice.considered, "consideredCount": choice.considered_count}
 
 
 def _example(facts: Facts) -> dict[str, Any]:

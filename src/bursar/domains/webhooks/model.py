@@ -55,8 +55,7 @@ class Webhook(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Received(Webhook, frozen=True, omit_defaults=True, kw_only=True):
-    """A new row: with the body as it came, compressed, encrypted under a key of its own; and the headers
-    that sign it."""
+    """A new row: with the body as it came, encrypted under a key of its own, and the headers that sign it."""
 
     body_ciphertext: str
     wrapped_key: str

@@ -70,7 +70,7 @@ async def preview(app: App, webhook: Webhook) -> str:
 async def _read_anew(app: App, webhook: Webhook) -> Webhook:
     """A webhook that was taken up again, by what its body names to those who read it today."""
     with suppress(NoEvent):
-        document = decoded(await body_of(app, webhook))
+        document = decoded(await body_of(app, webhook), dict[str, Any])
         return msgspec.structs.replace(webhook, named=named_in(webhook.provider, document))
     return webhook
 

@@ -6,21 +6,21 @@ Kinds of what is named: `reference` (the provider's id of the payment), `key` (o
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
-
-from bursar.kit import ids
 
 EVENT_ID: Final = re.compile(r"[!#-\[\]-~]{1,200}")
 EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 NAMED: Final = re.compile(r"[!#-\[\]-~]{1,255}")
+OURS: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 UNIX_MAX: Final = 4_102_444_800
 """The year 2100: a time beyond it is none."""
 
 Document = dict[str, Any]
+Shape = TypeVar("Shape")
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -36,50 +36,78 @@ class NoEvent(Exception):  # noqa: N818  a fact about what was sent
     """What was sent is no event."""
 
 
+class _StripeObject(msgspec.Struct, frozen=True):
+    """What an event is about, as far as it is read. What may stand there whole or by its id, or not at all, is Any."""
+
+    id: str = ""
+    object: str = ""
+    payment_intent: Any = None
+    payment_method: Any = None
+    customer: Any = None
+    metadata: Any = None
+
+
+class _StripeData(msgspec.Struct, frozen=True):
+    object: _StripeObject = _StripeObject()
+    previous_attributes: Any = None
+
+
+class _StripeEvent(msgspec.Struct, frozen=True):
+    id: str = ""
+    type: str = ""
+    created: Any = None
+    data: _StripeData = _StripeData()
+    request: Any = None
+
+
 def read(provider: str, headers: Mapping[str, str], body: bytes) -> Event:
     """The event in a body. Raises NoEvent."""
-    document = decoded(body)
-    given = _STRIPE_OR_PAYPAL.get(provider, _other)(document, headers)
+    if provider == "stripe":
+        given = _stripe(decoded(body, _StripeEvent))
+    else:
+        given = (_paypal if provider == "paypal" else _other)(decoded(body, Document), headers)
     if not EVENT_ID.fullmatch(given.id) or not EVENT_TYPE.fullmatch(given.type):
         raise NoEvent("the event's id or type is missing or strange")
     return given
 
 
-def decoded(body: bytes) -> Document:
-    """A body as JSON. Raises NoEvent."""
+def decoded(body: bytes, shape: type[Shape]) -> Shape:
+    """A body of JSON, as far as it is of interest. Raises NoEvent."""
     try:
         body.decode()  # fields that nobody reads have to be text too
-        return msgspec.json.decode(body, type=Document)
+        return msgspec.json.decode(body, type=shape)
     except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         raise NoEvent("the body is no JSON object in UTF-8") from error
 
 
 def named_in(provider: str, document: Document) -> dict[str, str]:
     """What a document of a provider names."""
-    return _STRIPE_OR_PAYPAL.get(provider, _other)(document, {}).named
+    if provider == "stripe":
+        try:
+            return _stripe(msgspec.convert(document, _StripeEvent)).named
+        except msgspec.ValidationError:
+            return {}
+    return (_paypal if provider == "paypal" else _other)(document, {}).named
 
 
-def _stripe(document: Document, headers: Mapping[str, str]) -> Event:
-    data, request = _object(document, "data"), _object(document, "request")
-    held = _object(data, "object")
-    kind, held_id = _text(held, "object"), _id_of(held)
-    metadata = _object(held, "metadata")
+def _stripe(event: _StripeEvent) -> Event:
+    held = event.data.object
+    metadata, request = _document(held.metadata), _document(event.request)
     named = {
-        "reference": held_id if kind == "payment_intent" else _id_of(held.get("payment_intent")),
+        "reference": held.id if held.object == "payment_intent" else _id_of(held.payment_intent),
         "key": _text(metadata, "bursar_key") or _text(request, "idempotency_key"),
         "payment": _text(metadata, "bursar_payment"),
-        "token": _stripe_token(kind, held, _object(data, "previous_attributes")),
+        "token": _stripe_token(held, _document(event.data.previous_attributes)),
     }
-    return Event(_text(document, "id"), _text(document, "type"), _unix(document.get("created")), _kept(named))
+    return Event(event.id, event.type, _unix(event.created), _kept(named))
 
 
-def _stripe_token(kind: str, held: Document, previous: Document) -> str:
+def _stripe_token(held: _StripeObject, previous: Document) -> str:
     """The PaymentMethod of an event about one, and the Customer that holds or held it, as our adapter writes both."""
-    if kind == "payment_method":
-        method = _id_of(held)
-        customer = _id_of(held.get("customer")) or _id_of(previous.get("customer"))
-        return f"{method}:{customer}" if customer else method
-    return _id_of(held.get("payment_method")) if kind == "mandate" else ""
+    if held.object == "payment_method":
+        customer = _id_of(held.customer) or _id_of(previous.get("customer"))
+        return f"{held.id}:{customer}" if customer else held.id
+    return _id_of(held.payment_method) if held.object == "mandate" else ""
 
 
 def _paypal(document: Document, headers: Mapping[str, str]) -> Event:
@@ -113,23 +141,21 @@ def _other(document: Document, headers: Mapping[str, str]) -> Event:
     return Event(event_id, _text(document, "type"), _time(document, "timestamp"), _kept(named))
 
 
-_STRIPE_OR_PAYPAL: Final[dict[str, Callable[[Document, Mapping[str, str]], Event]]] = {
-    "stripe": _stripe,
-    "paypal": _paypal,
-}
-
-
 def _kept(named: dict[str, str]) -> dict[str, str]:
     """What can be an id; of `payment` only what can be ours."""
-    found = {kind: value for kind, value in named.items() if NAMED.fullmatch(value)}
-    if not ids.is_uuid(found.get("payment", "")):
-        found.pop("payment", None)
-    return found
+    return {
+        kind: value
+        for kind, value in named.items()
+        if value and (OURS if kind == "payment" else NAMED).fullmatch(value)
+    }
+
+
+def _document(value: Any) -> Document:
+    return value if isinstance(value, dict) else {}
 
 
 def _object(holder: Document, name: str) -> Document:
-    value = holder.get(name)
-    return value if isinstance(value, dict) else {}
+    return _document(holder.get(name))
 
 
 def _list(holder: Document, name: str) -> list[Any]:

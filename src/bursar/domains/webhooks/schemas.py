@@ -28,7 +28,7 @@ class ReceiveWebhook(RequestModel):
     def document(self) -> dict[str, Any]:
         """The payload, where it is a text with JSON in it; else nothing."""
         try:
-            return decoded(str(self.payload).encode())
+            return decoded(str(self.payload).encode(), dict[str, Any])
         except NoEvent:
             return {}
 

@@ -16,7 +16,8 @@ async def inspect(calls: Calls, request: Inspection) -> Outcome:
     is_open = intent.status == "requires_capture"
     taken, left = intent.amount_received or 0, (intent.amount_capturable or 0) if is_open else 0
     authorized = intent.amount if intent.status == "succeeded" else taken + left
-    refunded = (intent.charge.amount_refunded or 0) if intent.charge is not None and taken else 0
+    given_back = (intent.charge.amount_refunded or 0) if intent.charge is not None else 0
+    refunded = max(0, given_back - (intent.amount - taken)) if taken and not is_open else 0
     state = PaymentState(
         amount_authorized=from_stripe(authorized, request.currency),
         amount_captured=from_stripe(taken, request.currency),

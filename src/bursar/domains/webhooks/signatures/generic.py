@@ -2,7 +2,6 @@
 repeat is known by the event's id.
 """
 
-import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -26,4 +25,4 @@ def refusal(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -> 
 
 def signature(secret: str, body: bytes) -> str:
     """What stands behind `sha256=`."""
-    return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), body, "sha256").hex()

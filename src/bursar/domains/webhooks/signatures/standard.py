@@ -5,7 +5,6 @@ Source: github.com/standard-webhooks/standard-webhooks, spec. Secrets are base64
 
 import base64
 import binascii
-import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -39,7 +38,7 @@ def refusal(
 def signature(key: bytes, message_id: str, time: str, body: bytes) -> str:
     """What stands in webhook-signature. time: Unix seconds, as in the header."""
     signed = f"{message_id}.{time}.".encode("utf-8", "replace") + body
-    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
 
 
 def key_of(secret: str) -> bytes | None:

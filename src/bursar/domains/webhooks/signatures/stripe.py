@@ -3,7 +3,6 @@
 Source: docs.stripe.com/webhooks/signature. Stripe's own library takes times that lie ahead, this does not.
 """
 
-import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -36,7 +35,7 @@ def refusal(
 
 def signature(secret: str, time: str, body: bytes) -> str:
     """What stands behind `v1=`. time: Unix seconds, as in the header."""
-    return hmac.new(secret.encode(), f"{time}.".encode() + body, hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode(), f"{time}.".encode() + body, "sha256").hex()
 
 
 def is_time(text: str) -> bool:
