@@ -19,6 +19,7 @@ PER_SECOND_MAX: Final = 15_000
 DRAINED_SECONDS_MAX: Final = 300
 PAYMENTS: Final = 10_000
 TO_STRIPE: Final = "update payments set provider = 'stripe', provider_transaction_id = 'pi_' || id"
+PAID: Final = f"select id::text from payments where status in ('CAPTURED', 'COMPLETED') limit {PAYMENTS}"
 CHARGE: Final[dict[str, Any]] = {
     "id": "ch_3QabcDEFghijKLMN0pqrstuv",
     "object": "charge",
@@ -41,7 +42,7 @@ class Hooks:
         self._host = base.removeprefix("http://")
         self._path = directory / "webhooks"
         asyncio.run(machine.run_sql(url, TO_STRIPE))
-        rows = asyncio.run(machine.fetch(url, f"select id::text from payments limit {PAYMENTS}"))
+        rows = asyncio.run(machine.fetch(url, PAID))
         self._payments = [row["id"] for row in rows]
         self._count = 0
 

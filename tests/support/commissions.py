@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import hypothesis.strategies as st
 
+from bursar.domains.commissions.engine import WhyNot
+from bursar.domains.commissions.experiments import Experiments
 from bursar.domains.commissions.model import CommissionType, Experiment, Facts, Rule, Status, Tier, TierMode, Unit
 from tests.support.api import Api, json_of, unique
 from tests.support.service import Service, eventually
@@ -117,6 +119,27 @@ small_facts = st.builds(
     transaction_type=st.sampled_from(TYPES),
     customer_id=st.sampled_from(CUSTOMERS),
 )
+
+
+def mismatch(one: Rule, asked: Facts, experiments: Experiments) -> WhyNot | None:
+    """The first thing in which a rule does not fit a transaction, said once more and plainly; None where it fits."""
+    is_by_vendor = one.experiment is None or one.experiment.unit is Unit.VENDOR
+    key = asked.vendor_id if is_by_vendor else asked.customer_id
+    faults = {
+        WhyNot.NOT_ACTIVE: one.status is not Status.ACTIVE,
+        WhyNot.OTHER_VENDOR: one.vendor_id not in (None, asked.vendor_id),
+        WhyNot.OTHER_CATEGORY: one.category_id not in (None, asked.category_id),
+        WhyNot.OTHER_TRANSACTION_TYPE: one.transaction_type not in (None, asked.transaction_type),
+        WhyNot.OTHER_CURRENCY: one.currency not in (None, asked.currency),
+        WhyNot.NOT_YET_EFFECTIVE: asked.at < one.effective_from,
+        WhyNot.NO_LONGER_EFFECTIVE: one.effective_to is not None and one.effective_to <= asked.at,
+        WhyNot.AMOUNT_TOO_LOW: one.min_amount is not None and asked.amount < one.min_amount,
+        WhyNot.AMOUNT_TOO_HIGH: one.max_amount is not None and asked.amount > one.max_amount,
+        WhyNot.CUSTOMER_UNKNOWN: one.experiment is not None and key is None,
+        WhyNot.OTHER_VARIANT: one.experiment is not None and key is not None
+        and not experiments.is_drawn(one.experiment, key),
+    }  # fmt: skip
+    return next((why for why, is_so in faults.items() if is_so), None)
 
 
 class Desk:

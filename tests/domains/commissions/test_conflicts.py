@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 
 from bursar.domains.commissions.conflicts import Conflict, Kind, against, among, meeting
-from bursar.domains.commissions.engine import WhyNot, explain, mismatch, rank
+from bursar.domains.commissions.engine import WhyNot, explain, rank
 from bursar.domains.commissions.experiments import Experiments
 from bursar.domains.commissions.model import Experiment, Facts, Rule, Unit
-from tests.support.commissions import DAYS, EXPERIMENTS, NOW, facts, rule, small_rules, universe
+from tests.support.commissions import DAYS, EXPERIMENTS, NOW, facts, mismatch, rule, small_rules, universe
 
 DAY = timedelta(days=1)
 UNIVERSE = universe()

@@ -8,10 +8,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from bursar.domains.commissions.engine import Considered, Index, WhyNot, commission, explain, mismatch, outranked, rank
+from bursar.domains.commissions.engine import Considered, Index, WhyNot, commission, explain, outranked, rank
 from bursar.domains.commissions.experiments import Experiments
 from bursar.domains.commissions.model import Experiment, Facts, Rule, Status, Unit
-from tests.support.commissions import NOW, facts, rule, small_facts, small_rules
+from tests.support.commissions import NOW, facts, mismatch, rule, small_facts, small_rules
 
 DAY = timedelta(days=1)
 W = WhyNot

@@ -4,7 +4,7 @@ The order is total: highest priority, then most specific (vendor and category, v
 effective_from, then the lowest id. So two rules never tie, and the order in which they are given makes no difference.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
@@ -14,7 +14,8 @@ import msgspec
 
 from bursar.domains.commissions.charge import charge
 from bursar.domains.commissions.experiments import Experiments
-from bursar.domains.commissions.model import Commission, Facts, Rule, Status, Unit
+from bursar.domains.commissions.model import Commission, Experiment, Facts, Rule, Status, Unit
+from bursar.kit.money import AMOUNT_MAX
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -75,56 +76,21 @@ def outranked(loser: Rank, winner: Rank) -> WhyNot:
     return WhyNot.EARLIER_EFFECTIVE_FROM if loser[2] != winner[2] else WhyNot.HIGHER_ID
 
 
-def mismatch(rule: Rule, facts: Facts, experiments: Experiments) -> WhyNot | None:
-    """Why a rule does not speak of the transaction; None where it does. experiments: of all active rules."""
-    if rule.status is not Status.ACTIVE:
-        return WhyNot.NOT_ACTIVE
-    if rule.vendor_id is not None and rule.vendor_id != facts.vendor_id:
-        return WhyNot.OTHER_VENDOR
-    if rule.category_id is not None and rule.category_id != facts.category_id:
-        return WhyNot.OTHER_CATEGORY
-    return _mismatch_nearby(rule, facts, experiments)
-
-
-def _mismatch_nearby(rule: Rule, facts: Facts, experiments: Experiments) -> WhyNot | None:
-    """The same of an active rule that is known to speak of the vendor and the category."""
-    if rule.transaction_type is not None and rule.transaction_type != facts.transaction_type:
-        return WhyNot.OTHER_TRANSACTION_TYPE
-    if rule.currency is not None and rule.currency != facts.currency:
-        return WhyNot.OTHER_CURRENCY
-    if facts.at < rule.effective_from:
-        return WhyNot.NOT_YET_EFFECTIVE
-    if rule.effective_to is not None and facts.at >= rule.effective_to:
-        return WhyNot.NO_LONGER_EFFECTIVE
-    if rule.min_amount is not None and facts.amount < rule.min_amount:
-        return WhyNot.AMOUNT_TOO_LOW
-    if rule.max_amount is not None and facts.amount > rule.max_amount:
-        return WhyNot.AMOUNT_TOO_HIGH
-    return None if rule.experiment is None else _not_drawn(rule, facts, experiments)
-
-
-def _not_drawn(rule: Rule, facts: Facts, experiments: Experiments) -> WhyNot | None:
-    assert rule.experiment is not None
-    key = facts.vendor_id if rule.experiment.unit is Unit.VENDOR else facts.customer_id
-    if key is None:
-        return WhyNot.CUSTOMER_UNKNOWN
-    return None if experiments.is_drawn(rule.experiment, key) else WhyNot.OTHER_VARIANT
-
-
 def explain(rules: Iterable[Rule], facts: Facts) -> Choice:
     """The rule that counts, and every other one with its reason; rules in any order and status."""
-    ranked = sorted((rank(rule), rule) for rule in rules)
-    experiments = Experiments(rule for _, rule in ranked if rule.status is Status.ACTIVE)
-    return _choose(ranked, len(ranked), mismatch, facts, experiments, limit=len(ranked))
+    ranked = sorted(rules, key=rank)
+    experiments = Experiments(rule for rule in ranked if rule.status is Status.ACTIVE)
+    standings = [_standing(rule, _elsewhere(rule, facts)) for rule in ranked]
+    return _choose(standings, len(ranked), facts, experiments, limit=len(ranked))
 
 
 class Index:
     """Active rules, arranged so that those of a vendor and a category are found at once."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self._ranked = sorted((rank(rule), rule) for rule in rules if rule.status is Status.ACTIVE)
-        self.rules: Sequence[Rule] = [rule for _, rule in self._ranked]
+        self.rules: Sequence[Rule] = sorted((rule for rule in rules if rule.status is Status.ACTIVE), key=rank)
         self.experiments = Experiments(self.rules)
+        self._standings = [_standing(rule, None) for rule in self.rules]
         self._places: dict[tuple[str | None, str | None], list[int]] = {}
         for place, rule in enumerate(self.rules):
             self._places.setdefault((rule.vendor_id, rule.category_id), []).append(place)
@@ -139,31 +105,92 @@ class Index:
             keys += [(vendor_id, category_id), (None, category_id)]
         found = [places for key in keys if (places := self._places.get(key)) is not None]
         places = found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
-        ranked = map(self._ranked.__getitem__, places)
-        return _choose(ranked, len(places), _mismatch_nearby, facts, self.experiments, limit=limit)
+        standings = map(self._standings.__getitem__, places)
+        return _choose(standings, len(places), facts, self.experiments, limit=limit)
+
+
+_Standing = tuple[
+    Rank,
+    Rule,
+    WhyNot | None,
+    str | None,
+    str | None,
+    datetime,
+    datetime | None,
+    int,
+    int,
+    Experiment | None,
+]
+"""A rule laid out for the loop below, which every calculation runs."""
+
+
+def _standing(rule: Rule, elsewhere: WhyNot | None) -> _Standing:
+    return (
+        rank(rule),
+        rule,
+        elsewhere,
+        rule.transaction_type,
+        rule.currency,
+        rule.effective_from,
+        rule.effective_to,
+        rule.min_amount or 1,
+        rule.max_amount or AMOUNT_MAX,
+        rule.experiment,
+    )
+
+
+def _elsewhere(rule: Rule, facts: Facts) -> WhyNot | None:
+    """Why a rule would not be found by index."""
+    if rule.status is not Status.ACTIVE:
+        return WhyNot.NOT_ACTIVE
+    if rule.vendor_id is not None and rule.vendor_id != facts.vendor_id:
+        return WhyNot.OTHER_VENDOR
+    if rule.category_id is not None and rule.category_id != facts.category_id:
+        return WhyNot.OTHER_CATEGORY
+    return None
 
 
 def _choose(
-    ranked: Iterable[tuple[Rank, Rule]],
-    count: int,
-    mismatch_of: Callable[[Rule, Facts, Experiments], WhyNot | None],
-    facts: Facts,
-    experiments: Experiments,
-    *,
-    limit: int,
+    standings: Iterable[_Standing], count: int, facts: Facts, experiments: Experiments, *, limit: int
 ) -> Choice:
+    """The first that matches wins; each other one gets the first reason that holds for it."""
+    at, amount, asked_type, asked_currency = facts.at, facts.amount, facts.transaction_type, facts.currency
     winner: Rule | None = None
     winning: Rank = (0, 0, 0, "")
     considered: list[Considered] = []
-    for own, rule in ranked:
-        why = mismatch_of(rule, facts, experiments)
-        if why is None and winner is None:
-            winner, winning = rule, own
-        elif len(considered) < limit:
+    why: WhyNot | None
+    for own, rule, elsewhere, kind, currency, starts_at, ends_at, lowest, highest, experiment in standings:
+        if elsewhere is not None:
+            why = elsewhere
+        elif kind is not None and kind != asked_type:
+            why = WhyNot.OTHER_TRANSACTION_TYPE
+        elif currency is not None and currency != asked_currency:
+            why = WhyNot.OTHER_CURRENCY
+        elif at < starts_at:
+            why = WhyNot.NOT_YET_EFFECTIVE
+        elif ends_at is not None and at >= ends_at:
+            why = WhyNot.NO_LONGER_EFFECTIVE
+        elif amount < lowest:
+            why = WhyNot.AMOUNT_TOO_LOW
+        elif amount > highest:
+            why = WhyNot.AMOUNT_TOO_HIGH
+        else:
+            why = None if experiment is None else _not_drawn(experiment, facts, experiments)
+            if why is None and winner is None:
+                winner, winning = rule, own
+                continue
+        if len(considered) < limit:
             considered.append(Considered(rule.id, why or outranked(own, winning)))
         elif winner is not None:
             break
     return Choice(winner, tuple(considered), count - (winner is not None))
+
+
+def _not_drawn(experiment: Experiment, facts: Facts, experiments: Experiments) -> WhyNot | None:
+    key = facts.vendor_id if experiment.unit is Unit.VENDOR else facts.customer_id
+    if key is None:
+        return WhyNot.CUSTOMER_UNKNOWN
+    return None if experiments.is_drawn(experiment, key) else WhyNot.OTHER_VARIANT
 
 
 def commission(winner: Rule | None, facts: Facts) -> Commission:

@@ -82,10 +82,9 @@ class LeanRoute(APIRoute):
     def _read_query(self, call: Call, values: dict[str, Any], faults: list[Fault]) -> None:
         assert self._query_model is not None
         text = call.scope["query_string"].decode("latin-1")
-        try:
-            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=PARAMETERS_MAX) if text else []
-        except ValueError as error:
-            raise BadRequest(f"at most {PARAMETERS_MAX} query parameters") from error
+        if text.count("&") >= PARAMETERS_MAX:
+            raise BadRequest(f"at most {PARAMETERS_MAX} query parameters")
+        pairs = _pairs(text)
         given = dict(pairs)
         if len(given) != len(pairs):
             faults.append(Fault("query", "duplicate", "a query parameter is given twice"))
@@ -100,6 +99,14 @@ class LeanRoute(APIRoute):
             values["body"] = _parsed(call, self._body_model)
         except ValidationError as error:
             faults += _faults(error)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """The names and values of a query; where nothing is escaped, without looking at every piece for it."""
+    if "%" in text or "+" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    pieces = (piece.partition("=") for piece in text.split("&") if piece)
+    return [(name, value) for name, _, value in pieces]
 
 
 def parsed_body(call: Call, model: type[Model]) -> Model:
