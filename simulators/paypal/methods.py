@@ -8,6 +8,7 @@ import msgspec
 class Behaviour(msgspec.Struct, frozen=True):
     """What a payment method does. issue: of the refusal (422) of an order. response_code: of the card's bank, in an
     order that is made and whose payment is declined. is_capture_declined: authorized, and captures are declined.
+    is_refund_pending: refunds are, until a test decides.
     """
 
     says: str
@@ -17,6 +18,7 @@ class Behaviour(msgspec.Struct, frozen=True):
     needs_action: bool = False
     is_pending: bool = False
     is_capture_declined: bool = False
+    is_refund_pending: bool = False
 
 
 APPROVED: Final = Behaviour("approved")
@@ -30,6 +32,7 @@ TOKENS: Final[dict[str, Behaviour]] = {
     "paypal-action-required": Behaviour("asks the payer to approve first", needs_action=True),
     "paypal-pending": Behaviour("pending; approved when it is looked at again", is_pending=True),
     "paypal-capture-declined": Behaviour("authorized; captures are declined", is_capture_declined=True),
+    "paypal-refund-pending": Behaviour("approved; refunds stay pending", is_refund_pending=True),
     "card-approved": Behaviour("approved", "card"),
     "card-insufficient-funds": Behaviour("declined: 5120", "card", response_code="5120"),
     "card-expired": Behaviour("declined: 5400", "card", response_code="5400"),

@@ -1,7 +1,8 @@
 """Payments v2: authorizations captured and voided, captures refunded."""
 
+import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from simulators.kit.message import Answer, Request, Route
 from simulators.paypal.desk import Desk, shown
@@ -23,7 +24,9 @@ class Payments:
         self.orders = orders
 
     def routes(self) -> Sequence[Route]:
-        """Payments v2. A void has no memory of keys: the authorization itself says that it is void."""
+        """Payments v2, and what others do: POST /test/refunds {capture_id, amount?}, POST /test/refunds/{id}/decision
+        {status}. A void has no memory of keys: the authorization itself says that it is void.
+        """
         capture = self.desk.once(self._capture, seconds=KEY_SECONDS, refresh=self._capture_again)
         refund = self.desk.once(self._refund, seconds=KEY_SECONDS)
         return (
@@ -33,6 +36,8 @@ class Payments:
             Route("GET", "/v2/payments/captures/{capture_id}", self._get_capture),
             Route("POST", "/v2/payments/captures/{capture_id}/refund", refund),
             Route("GET", "/v2/payments/refunds/{refund_id}", self._get_refund),
+            Route("POST", "/test/refunds", self._refund_by_hand, is_documented=False, has_faults=False),
+            Route("POST", "/test/refunds/{refund_id}/decision", self._decide, is_documented=False, has_faults=False),
         )
 
     def captured(self, capture_id: str) -> tuple[Order, Capture]:
@@ -61,12 +66,31 @@ class Payments:
         return Answer(200, told_capture(order, capture, request.base_url) | related)
 
     def _get_refund(self, request: Request) -> Answer:
+        return Answer(200, told_refund(*self._refunded(request.path_values["refund_id"]), request.base_url))
+
+    def _refunded(self, refund_id: str) -> tuple[Order, Capture, Refund]:
         for order in self.orders.by_id.values():
             for capture in order.captures:
                 for refund in capture.refunds:
-                    if refund.id == request.path_values["refund_id"]:
-                        return Answer(200, told_refund(order, capture, refund, request.base_url))
+                    if refund.id == refund_id:
+                        return order, capture, refund
         raise missing()
+
+    def _decide(self, request: Request) -> Answer:
+        """A refund is from now on what a test says: COMPLETED, FAILED or CANCELLED."""
+        order, capture, refund = self._refunded(request.path_values["refund_id"])
+        refund.status = json.loads(request.body)["status"]
+        if refund.status != "COMPLETED":
+            self.desk.record("refund", order, -refund.amount, request, id=f"{refund.id}-back")
+            capture.status = "PARTIALLY_REFUNDED" if capture.refunded else "COMPLETED"
+        told = told_refund(order, capture, refund, request.base_url)
+        word = "CAPTURE.REFUNDED" if refund.status == "COMPLETED" else "REFUND.FAILED"
+        self.desk.emit(f"PAYMENT.{word}", "refund", told, f"refund of {order.id}: {refund.status}")
+        return Answer(200, told)
+
+    def _refund_by_hand(self, request: Request) -> Answer:
+        order, capture = self.captured(request.params["capture_id"])
+        return Answer(201, self._give_back(order, capture, request.params.get("amount", capture.refundable), request))
 
     def _capture(self, request: Request) -> Answer:
         order = self._authorized(request)
@@ -122,19 +146,25 @@ class Payments:
         amount = minor(asked["amount"]) if "amount" in asked else capture.refundable
         self._refuse_refund(order, capture, request, amount)
         self.desk.take_invoice(asked.get("invoice_id", ""))
+        return shown(request, 201, self._give_back(order, capture, amount, request))
+
+    def _give_back(self, order: Order, capture: Capture, amount: int, request: Request) -> dict[str, Any]:
+        """Refund `amount` of a capture. Returns the refund as PayPal shows it."""
         refund = Refund(
             id=self.desk.new_id("R"),
             amount=amount,
             at=request.now,
-            invoice_id=asked.get("invoice_id", ""),
-            custom_id=asked.get("custom_id", ""),
+            invoice_id=request.params.get("invoice_id", ""),
+            custom_id=request.params.get("custom_id", ""),
+            status="PENDING" if order.behaviour.is_refund_pending else "COMPLETED",
         )
         capture.refunds = [*capture.refunds, refund]
         capture.status = "PARTIALLY_REFUNDED" if capture.refundable else "REFUNDED"
         self.desk.record("refund", order, amount, request, id=refund.id, invoice_id=refund.invoice_id)
         told = told_refund(order, capture, refund, request.base_url)
-        self.desk.emit("PAYMENT.CAPTURE.REFUNDED", "refund", told, f"refund of {order.id}")
-        return shown(request, 201, told)
+        word = "REFUND.PENDING" if refund.status == "PENDING" else "CAPTURE.REFUNDED"
+        self.desk.emit(f"PAYMENT.{word}", "refund", told, f"refund of {order.id}")
+        return told
 
     def _refuse_refund(self, order: Order, capture: Capture, request: Request, amount: int) -> None:
         if request.is_declined:

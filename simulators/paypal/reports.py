@@ -20,6 +20,7 @@ CODES: Final[dict[str, tuple[str, int]]] = {
     "capture": ("T0006", 1),
     "refund": ("T1107", -1),
     "dispute": ("T1201", -1),
+    "dispute_fee": ("T0106", -1),
     "payout": ("T0001", -1),
     "payout_return": ("T1106", 1),
 }

@@ -30,11 +30,17 @@ class Capture(msgspec.Struct):
     is_final: bool = False
     response_code: str = ""
     refunds: list[Refund] = []
+    disputed: int = 0
 
     @property
     def refundable(self) -> int:
-        """What has not been given back."""
-        return self.amount - sum(refund.amount for refund in self.refunds)
+        """What has not been given back, and is not held for a dispute."""
+        return self.amount - self.disputed - self.refunded
+
+    @property
+    def refunded(self) -> int:
+        """What has been given back, or is about to be."""
+        return sum(refund.amount for refund in self.refunds if refund.status in ("COMPLETED", "PENDING"))
 
 
 class Authorization(msgspec.Struct):

@@ -25,6 +25,7 @@ from simulators.stripe.methods import Methods
 from simulators.stripe.refunds import Refunds
 from simulators.stripe.setups import Setups
 from simulators.stripe.transfers import Transfers
+from simulators.stripe.warnings import Warnings
 from simulators.stripe.world import World, request_id
 
 KEY_SECONDS: Final = 24 * 3600
@@ -51,12 +52,13 @@ class Stripe(Provider):
         self.balance = Balance(self.world)
         methods, charges = Methods(self.world), Charges(self.world, self.balance)
         confirmation = Confirmation(self.world, methods, charges)
-        disputes, refunds = Disputes(self.world, charges), Refunds(self.world, charges)
+        warnings = Warnings(self.world, charges)
+        disputes, refunds = Disputes(self.world, charges, warnings), Refunds(self.world, charges, warnings)
         confirmation.on_taken = disputes.after
         intents = Intents(self.world, charges, confirmation)
         setups, transfers = Setups(self.world, methods), Transfers(self.world, self.balance)
         hosted = Hosted(self.world, charges, confirmation, setups, [refunds.settle, transfers.settle])
-        parts = (intents, setups, methods, charges, refunds, transfers, disputes, self.balance, hosted)
+        parts = (intents, setups, methods, charges, refunds, transfers, disputes, warnings, self.balance, hosted)
         self.routes = [route for part in parts for route in part.routes]
 
     def authenticate(self, request: Request) -> Answer | None:

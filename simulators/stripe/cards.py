@@ -14,7 +14,8 @@ class Refused(NamedTuple):
 class Card(NamedTuple):
     """number, token: two ways to name it; a third is its token with `tok_` for `pm_card_`. refused: on every use; with
     `is_late` it can be attached first. authentication: ALWAYS, or UNLESS_SET_UP. dispute: the reason of the dispute
-    that follows a charge; an INQUIRY takes no money. refund: PENDING (succeeds later) or FAILS (later).
+    that follows a charge; an INQUIRY, or a WARNING of fraud, takes no money. refund: PENDING (succeeds later) or FAILS
+    (later).
     """
 
     number: str
@@ -35,7 +36,8 @@ class Card(NamedTuple):
         if self.authentication:
             return f"asks for authentication {self.authentication.lower().replace('_', ' ')}"
         if self.dispute:
-            return f"succeeds, then is disputed: {self.dispute.lower()}"
+            then = "is warned of" if self.dispute == "WARNING" else f"is disputed: {self.dispute.lower()}"
+            return f"succeeds, then {then}"
         return f"succeeds, refunds: {self.refund.lower()}" if self.refund else "succeeds"
 
 
@@ -80,6 +82,7 @@ CARDS: Final = (
     Card("4000000000000259", "pm_card_createDispute", dispute="FRAUDULENT"),
     Card("4000000000002685", "pm_card_createDisputeProductNotReceived", dispute="PRODUCT_NOT_RECEIVED"),
     Card("4000000000001976", "pm_card_createDisputeInquiry", dispute="INQUIRY"),
+    Card("4000000000005423", "pm_card_createIssuerFraudRecord", dispute="WARNING"),
     Card("4000000000007726", "pm_card_pendingRefund", refund="PENDING"),
     Card("4000000000005126", "pm_card_refundFail", refund="FAILS"),
 )

@@ -5,6 +5,7 @@ from typing import Final
 from simulators.kit.message import Answer, Request, Route
 from simulators.stripe import words
 from simulators.stripe.charges import Charges
+from simulators.stripe.warnings import Warnings
 from simulators.stripe.world import Object, World
 
 DUE_DAYS: Final = 9
@@ -14,12 +15,12 @@ WINNING, LOSING = "winning_evidence", "losing_evidence"
 
 
 class Disputes:
-    """Disputes of charges. `POST /_sim/disputes` {payment_intent, amount?, reason?} opens one; `POST
-    /_sim/disputes/{dispute}` {outcome: won or lost} ends one.
+    """Disputes of charges. `POST /_sim/disputes` {payment_intent, amount?, reason?, is_inquiry?} opens one; `POST
+    /_sim/disputes/{dispute}` {outcome: won, lost or escalated} ends one, or makes a dispute of an inquiry.
     """
 
-    def __init__(self, world: World, charges: Charges) -> None:
-        self._world, self._charges = world, charges
+    def __init__(self, world: World, charges: Charges, warnings: Warnings) -> None:
+        self._world, self._charges, self._warnings = world, charges, warnings
         self.routes = [
             Route("GET", "/v1/disputes", self._list),
             Route("GET", "/v1/disputes/{dispute}", self._retrieve),
@@ -32,7 +33,9 @@ class Disputes:
     def after(self, charge: Object, request: Request | None) -> None:
         """Open the dispute that a test card brings."""
         card = self._charges.card(charge)
-        if card is not None and card.dispute:
+        if card is not None and card.dispute == "WARNING":
+            self._warnings.warn(charge)
+        elif card is not None and card.dispute:
             is_inquiry = card.dispute == "INQUIRY"
             reason = "general" if is_inquiry else card.dispute.lower()
             self.open(charge, charge["amount_captured"], reason, is_inquiry=is_inquiry)
@@ -63,11 +66,23 @@ class Disputes:
         self._world.hidden[charge["id"]]["is_refundable"] = is_inquiry
         self._world.event("charge.dispute.created", dispute)
         if not is_inquiry:
-            taken = self._charges.dispute(charge, amount, None)
-            taken["source"] = dispute["id"]
-            dispute["balance_transactions"].append(dict(taken))
-            self._world.event("charge.dispute.funds_withdrawn", dispute)
+            self._withdraw(dispute, charge)
+        self._warnings.after(charge, None)
         return dispute
+
+    def escalate(self, dispute: Object) -> None:
+        """Make a dispute of an inquiry: the money goes."""
+        charge = self._world.get("charge", dispute["charge"])
+        dispute["status"], dispute["is_charge_refundable"] = "needs_response", False
+        self._world.hidden[charge["id"]]["is_refundable"] = False
+        self._world.event("charge.dispute.updated", dispute)
+        self._withdraw(dispute, charge)
+
+    def _withdraw(self, dispute: Object, charge: Object) -> None:
+        taken = self._charges.dispute(charge, dispute["amount"], None)
+        taken["source"] = dispute["id"]
+        dispute["balance_transactions"].append(dict(taken))
+        self._world.event("charge.dispute.funds_withdrawn", dispute)
 
     def end(self, dispute: Object, outcome: str, request: Request | None) -> None:
         """won or lost; the money comes back where it was won."""
@@ -124,10 +139,14 @@ class Disputes:
         intent = self._world.get("payment_intent", request.params.get("payment_intent"), "payment_intent")
         charge = self._world.get("charge", intent["latest_charge"])
         amount = int(request.params.get("amount") or charge["amount_captured"])
-        dispute = self.open(charge, amount, str(request.params.get("reason", "fraudulent")))
+        reason, is_inquiry = str(request.params.get("reason", "fraudulent")), "is_inquiry" in request.params
+        dispute = self.open(charge, amount, reason, is_inquiry=is_inquiry)
         return self._world.answer(dispute, request)
 
     def _end_by_hand(self, request: Request) -> Answer:
         dispute = self._named(request)
-        self.end(dispute, "won" if request.params.get("outcome") == "won" else "lost", None)
+        if request.params.get("outcome") == "escalated":
+            self.escalate(dispute)
+        else:
+            self.end(dispute, "won" if request.params.get("outcome") == "won" else "lost", None)
         return self._world.answer(dispute, request)

@@ -12,7 +12,7 @@ from simulators.stripe.world import Object
 FOLDER: Final = openapi.DATA / "stripe"
 KINDS: Final = (
     "balance_transaction", "bank_account", "charge", "customer", "dispute", "event", "payment_intent",
-    "payment_method", "payout", "refund", "setup_intent", "transfer", "transfer_reversal",
+    "payment_method", "payout", "radar.early_fraud_warning", "refund", "setup_intent", "transfer", "transfer_reversal",
 )  # fmt: skip
 
 

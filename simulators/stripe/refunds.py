@@ -3,14 +3,15 @@
 from simulators.kit.message import Answer, Request, Route
 from simulators.stripe import words
 from simulators.stripe.charges import Charges, not_refundable
+from simulators.stripe.warnings import Warnings
 from simulators.stripe.world import Object, World
 
 
 class Refunds:
     """Refunds of charges."""
 
-    def __init__(self, world: World, charges: Charges) -> None:
-        self._world, self._charges = world, charges
+    def __init__(self, world: World, charges: Charges, warnings: Warnings) -> None:
+        self._world, self._charges, self._warnings = world, charges, warnings
         self.routes = [
             Route("POST", "/v1/refunds", self._create),
             Route("GET", "/v1/refunds", self._list),
@@ -77,6 +78,7 @@ class Refunds:
         self._world.objects[transaction]["source"] = refund["id"]
         self._world.event("refund.created", refund, request)
         self._world.event("charge.refunded", charge, request)
+        self._warnings.after(charge, request)
         return self._world.answer(refund, request)
 
     def _charge(self, params: Object) -> Object:

@@ -53,6 +53,7 @@ async def running(
 ) -> AsyncIterator[App]:
     """An App on the database at `url`, whose batcher is drained at the end."""
     clock = clock or SystemClock()
+    assembly.check_fees(settings)
     async with contextlib.AsyncExitStack() as closing:
         role = settings.database_role or None
         keys = settings.keys_path
@@ -75,6 +76,10 @@ async def running(
             test_methods=assembly.test_methods(settings),
             routing_rules=routing_rules,
             commission_rules=commission_rules,
+            refund_policy=assembly.refund_policy(settings),
+            on_captured=wiring.ON_CAPTURED,
+            vendor_volume=wiring.VENDOR_VOLUME,
+            on_bank_return=wiring.ON_BANK_RETURN,
             kyc=assembly.kyc_provider(settings, clock),
             personal_keys=keyfiles.key_encryption_keys(
                 Path(settings.key_encryption_keys or keys / keyfiles.KEY_ENCRYPTION_KEYS)

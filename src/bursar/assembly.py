@@ -1,4 +1,4 @@
-"""The adapters that configuration names, each behind its guard."""
+"""What the settings name: the adapters, each behind its guard, and the files of secrets and rules."""
 
 import re
 from collections.abc import Callable
@@ -9,6 +9,9 @@ from typing import Final
 from stdnum.us import rtn
 
 from bursar.domains.context import App
+from bursar.domains.reconciliations import fees
+from bursar.domains.refunds import policy
+from bursar.domains.refunds.policy import Policy
 from bursar.domains.webhooks.signatures.certificates import Certificates
 from bursar.domains.webhooks.signatures.secrets import SecretFile
 from bursar.domains.webhooks.signatures.verifier import SchemeVerifier
@@ -75,6 +78,23 @@ def webhook_verifier(settings: Settings) -> Verifier:
     origins = tuple(origin for origin in settings.webhook_certificate_origins.split(",") if origin)
     certificates = Certificates(origins=origins, authorities=settings.webhook_certificate_authorities)
     return SchemeVerifier(SecretFile(path), certificates, tolerance_seconds=settings.webhook_tolerance_seconds)
+
+
+def refund_policy(settings: Settings) -> Policy:
+    """Who has to approve a refund, by the rules of a file. Raises SettingsError."""
+    try:
+        text = Path(settings.refund_policy).read_text() if settings.refund_policy else ""
+        return policy.load(text, settings.refund_keeps_commission)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"BURSAR_REFUND_POLICY, BURSAR_REFUND_KEEPS_COMMISSION: {error}") from error
+
+
+def check_fees(settings: Settings) -> None:
+    """Read what providers charge, so that a fault shows at the start. Raises SettingsError."""
+    try:
+        fees.load(settings.provider_fees)
+    except fees.FeesUnreadable as error:
+        raise SettingsError(f"BURSAR_PROVIDER_FEES: {error}") from error
 
 
 async def close(app: App) -> None:

@@ -117,6 +117,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_hours: Annotated[
         int, _says("Hours for which the answer to an idempotency key is kept, at least 24")
     ] = 24
+    refund_policy: Annotated[
+        str, _says("JSON file of the rules by which refunds need no, one or two approvals; empty: docs/operating.md")
+    ] = ""
+    refund_keeps_commission: Annotated[
+        str, _says("Reasons of refunds for which the platform keeps its commission, comma-separated")
+    ] = ""
+    dispute_notice_days: Annotated[int, _says("Days before a dispute's deadline at which it is told of")] = 3
+    provider_fees: Annotated[
+        str,
+        _says('What providers charge, as JSON: {"stripe": {"USD": {"rate": "0.029", "fixed": 30}}}; empty: unknown'),
+    ] = ""
+    settlement_file_size_max: Annotated[
+        int, _says("Bytes of a provider's settlement file that are read at the most")
+    ] = 20 * 1024 * 1024
+    reconciliation_late_days: Annotated[
+        int, _says("Days after which a movement in a provider's report counts as late")
+    ] = 3
     fraud_review_amount: Annotated[
         int, _says("Hundredths of a currency's main unit from which a payment goes to review")
     ] = 5_000_000

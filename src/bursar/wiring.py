@@ -9,6 +9,12 @@ from bursar.domains.commissions import model as commission_model
 from bursar.domains.commissions import routes as commission_routes
 from bursar.domains.commissions import store as commission_store
 from bursar.domains.commissions import verify as commission_verify
+from bursar.domains.disputes import jobs as dispute_jobs
+from bursar.domains.disputes import model as dispute_model
+from bursar.domains.disputes import routes as dispute_routes
+from bursar.domains.disputes import service as disputes
+from bursar.domains.disputes import store as dispute_store
+from bursar.domains.disputes import verify as dispute_verify
 from bursar.domains.fraud import model as fraud_model
 from bursar.domains.fraud import routes as fraud_routes
 from bursar.domains.fraud import store as fraud_store
@@ -35,9 +41,24 @@ from bursar.domains.payments import routes as payment_routes
 from bursar.domains.payments import service as payments
 from bursar.domains.payments import store as payment_store
 from bursar.domains.payments import verify as payment_verify
+from bursar.domains.reconciliations import jobs as reconciliation_jobs
+from bursar.domains.reconciliations import model as reconciliation_model
+from bursar.domains.reconciliations import routes as reconciliation_routes
+from bursar.domains.reconciliations import store as reconciliation_store
+from bursar.domains.reconciliations import verify as reconciliation_verify
+from bursar.domains.refunds import jobs as refund_jobs
+from bursar.domains.refunds import model as refund_model
+from bursar.domains.refunds import routes as refund_routes
+from bursar.domains.refunds import store as refund_store
+from bursar.domains.refunds import verify as refund_verify
 from bursar.domains.routing import routes as routing_routes
 from bursar.domains.routing import service as routing
 from bursar.domains.routing import store as routing_store
+from bursar.domains.transactions import model as transaction_model
+from bursar.domains.transactions import routes as transaction_routes
+from bursar.domains.transactions import service as transactions
+from bursar.domains.transactions import store as transaction_store
+from bursar.domains.transactions import verify as transaction_verify
 from bursar.domains.webhook_endpoints import change as endpoint_change
 from bursar.domains.webhook_endpoints import jobs as endpoint_jobs
 from bursar.domains.webhook_endpoints import model as endpoint_model
@@ -58,6 +79,12 @@ from bursar.kit.machine import Machine
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     payment_routes.router,
+    transaction_routes.router,
+    transaction_routes.rules_router,
+    refund_routes.router,
+    refund_routes.of_transactions,
+    dispute_routes.router,
+    reconciliation_routes.router,
     method_routes.router,
     kyc_routes.router,
     routing_routes.router,
@@ -83,6 +110,9 @@ JOBS: Final[dict[str, JobType]] = {
     job_type.kind: job_type
     for job_type in (
         *payment_jobs.TYPES,
+        *refund_jobs.TYPES,
+        *dispute_jobs.TYPES,
+        *reconciliation_jobs.TYPES,
         *method_jobs.TYPES,
         *kyc_jobs.TYPES,
         *webhook_jobs.TYPES,
@@ -92,6 +122,8 @@ JOBS: Final[dict[str, JobType]] = {
 
 SCHEDULES: Final[tuple[Schedule, ...]] = (
     *payment_jobs.SCHEDULES,
+    *refund_jobs.SCHEDULES,
+    *dispute_jobs.SCHEDULES,
     *method_jobs.SCHEDULES,
     *kyc_jobs.SCHEDULES,
     *webhook_jobs.SCHEDULES,
@@ -101,6 +133,12 @@ SCHEDULES: Final[tuple[Schedule, ...]] = (
 
 MACHINES: Final[tuple[Machine[Any], ...]] = (
     payment_model.MACHINE,
+    transaction_model.MACHINE,
+    refund_model.MACHINE,
+    refund_model.BATCH_MACHINE,
+    dispute_model.MACHINE,
+    reconciliation_model.MACHINE,
+    reconciliation_model.ITEM_MACHINE,
     method_model.MACHINE,
     method_model.VERIFICATION,
     kyc_model.MACHINE,
@@ -114,6 +152,11 @@ MACHINES: Final[tuple[Machine[Any], ...]] = (
 AGGREGATES: Final[dict[str, tuple[Table[Any], str]]] = {
     # first part of the event's type: (table, event that makes a row)
     "payment": (payment_store.TABLE, payment_model.EVENT_CREATED),
+    "transaction": (transaction_store.TABLE, transaction_model.EVENT_CREATED),
+    "refund": (refund_store.TABLE, refund_model.EVENT_CREATED),
+    "refund_batch": (refund_store.BATCHES, refund_model.EVENT_BATCH_CREATED),
+    "dispute": (dispute_store.TABLE, dispute_model.EVENT_RECEIVED),
+    "reconciliation": (reconciliation_store.TABLE, reconciliation_model.EVENT_RECEIVED),
     "payment_method": (method_store.TABLE, method_change.EVENT_CREATED),
     "kyc": (kyc_store.TABLE, kyc_model.EVENT_REQUESTED),
     "routing_rule": (routing_store.TABLE, routing.EVENT_CREATED),
@@ -126,6 +169,7 @@ AGGREGATES: Final[dict[str, tuple[Table[Any], str]]] = {
 
 TOLD: Final[dict[str, tuple[Table[Any], str]]] = {
     **AGGREGATES,
+    "reconciliation_item": (reconciliation_store.ITEMS, reconciliation_model.EVENT_FOUND),  # none of rows that agree
     "webhook": (webhook_store.TABLE, ""),  # its row holds what a provider sent, which no event repeats
 }
 """Every object that events tell of; each event has its schema under docs/events/."""
@@ -133,6 +177,10 @@ TOLD: Final[dict[str, tuple[Table[Any], str]]] = {
 INVARIANTS: Final[tuple[Callable[[Any], Awaitable[dict[str, list[str]]]], ...]] = (
     ledger_verify.faults,
     payment_verify.faults,
+    transaction_verify.faults,
+    refund_verify.faults,
+    dispute_verify.faults,
+    reconciliation_verify.faults,
     kyc_verify.faults,
     method_verify.faults,
     webhook_verify.faults,
@@ -143,3 +191,12 @@ INVARIANTS: Final[tuple[Callable[[Any], Awaitable[dict[str, list[str]]]], ...]] 
 
 INBOUND: Final = Inbound(integration.take, integration.refuse)
 """Who takes in what comes by the platform's bus."""
+
+ON_CAPTURED: Final = transactions.on_captured
+"""What follows from a capture in its own transaction."""
+
+VENDOR_VOLUME: Final = transactions.vendor_volume
+"""What a vendor sold, for commission rules that ask for it."""
+
+ON_BANK_RETURN: Final = disputes.on_bank_return
+"""Who books a debit that a bank takes back after it had counted as paid."""

@@ -60,10 +60,12 @@ class Wrk:
         """Answers a second, and how long each took. paths: a file of paths to ask for, one a line."""
         return _of_one_kind(self._run("ask", seconds, CONNECTIONS, str(paths)))
 
-    def checkout(self, seconds: float) -> Figures:
-        """Checkouts a second, and how long each kind of request took."""
+    def checkout(self, seconds: float, *, vendors: int = 0) -> Figures:
+        """Checkouts a second, and how long each kind of request took. vendors: each payment is split between two of so
+        many; 0: none is.
+        """
         path = self._machine.directory / "times"
-        result = self._run("checkout", seconds, CONNECTIONS, str(path))
+        result = self._run("checkout", seconds, CONNECTIONS, str(path), str(vendors))
         figures = {"per_second": result["completed"] / result["micros"] * 1e6}
         times: dict[str, list[int]] = {}
         for line in path.read_text().splitlines():

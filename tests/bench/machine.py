@@ -45,9 +45,13 @@ class Machine:
         self.data_dir = directory / "data"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._server = embedded.start(self.data_dir)
-        command = [sys.executable, "-m", "bursar", "token", "--roles", "service", "--data-dir", str(self.data_dir)]
+        self.token = self.token_of("service")
+
+    def token_of(self, role: str) -> str:
+        """A token of a caller with that role."""
+        command = [sys.executable, "-m", "bursar", "token", "--roles", role, "--data-dir", str(self.data_dir)]
         finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(), cwd=ROOT)
-        self.token = finished.stdout.splitlines()[-1]
+        return finished.stdout.splitlines()[-1]
 
     def database(self, name: str, *, rows: int = 0) -> str:
         """Make a database with Bursar's tables, and `rows` payments of the past year in it. Returns its URL."""

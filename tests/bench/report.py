@@ -33,6 +33,8 @@ GOALS = (
     Goal("add a card / create", "card.bursar.per_second", 0.3, None, ("create.bursar.per_second",)),
     Goal("webhook acknowledged / create", "webhook.bursar.per_second", 1.0, None, ("webhook.create.per_second",)),
     Goal("webhook p99, 32 connections, ms", "webhook.bursar.p99_ms", 50, is_at_most=True),
+    Goal("payments' p99, consumer away / calm", "backlog.away.p99_ms", 1.2, None, ("backlog.calm.p99_ms",), True),
+    Goal("backlog drained, s", "backlog.away.drained_seconds", 60, is_at_most=True),
     Goal(
         "commission / GET by id, the faster",
         "commission.calculate.per_second",
@@ -41,6 +43,7 @@ GOALS = (
         ("commission.get.per_second", "commission.get_rule.per_second"),
     ),
     Goal("commission p99, 32 connections, ms", "commission.calculate.p99_ms", 5, is_at_most=True),
+    Goal("reconciliation of 10,000 rows, s", "reconciliation.file.seconds_max", 10, is_at_most=True),
     Goal("checkout / ordinary stack", "checkout.bursar.per_second", 15, 25, ("checkout.orm.per_second",)),
     Goal(
         "checkout / best of pgbench by statement",
@@ -49,6 +52,7 @@ GOALS = (
         None,
         ("checkout.pgbench8.per_second", "checkout.pgbench32.per_second"),
     ),
+    Goal("checkout split between two / not", "split.two_vendors.per_second", 0.7, None, ("split.none.per_second",)),
     Goal("GET by id / ordinary stack", "get.bursar.per_second", 4, None, ("get.orm.per_second",)),
     Goal("create p99, 32 connections, ms", "create.bursar.p99_ms", 10, is_at_most=True),
     Goal("capture p99, 32 connections, ms", "checkout.bursar.capture_p99_ms", 20, is_at_most=True),

@@ -6,11 +6,14 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from tests.bench import commissions, documents, hang, hooks, machine
+from tests.bench import backlog, commissions, documents, hang, hooks, machine, reconciliation
 from tests.bench.load import CONNECTIONS, Figures, Pgbench, Wrk, write_ids
 from tests.bench.machine import Machine
 
-GROUPS = ("create", "card", "checkout", "get", "single", "hang", "webhook", "commission")
+GROUPS = (
+    *("create", "card", "checkout", "split", "get", "single", "hang"),
+    *("webhook", "backlog", "commission", "reconciliation"),
+)
 FEW_CLIENTS = 8
 ROWS_TO_BEGIN_WITH = 20_000
 ACCOUNTS = """
@@ -55,10 +58,16 @@ def contenders(started: Machine, groups: Collection[str], say: Callable[[str], N
                 Measure("checkout", f"checkout.{name}", wrk.checkout),
                 Measure("get", f"get.{name}", partial(wrk.read, ids=ids)),
             ]
+    if "split" in groups:
+        measures += _splits(started, program)
     if "webhook" in groups:
         measures += _webhooks(started, program)
+    if "backlog" in groups:
+        measures += _backlog(started)
     if "commission" in groups:
         measures += _commissions(started, program)
+    if "reconciliation" in groups:
+        measures.append(_reconciliation(started))
     if "hang" in groups:
         measures += _hanging(started, program)
     measures.sort(key=lambda measure: (GROUPS.index(measure.group), measure.name))
@@ -77,6 +86,28 @@ def _webhooks(started: Machine, program: str) -> list[Measure]:
     ]
 
 
+def _backlog(started: Machine) -> list[Measure]:
+    """Payments while their consumer is away, beside payments that are told to nobody."""
+    url = started.database("bench_backlog", rows=ROWS_TO_BEGIN_WITH)
+    base = started.bursar(url, {"DELIVERY_PRIVATE_NETWORKS": "true", "RATE_LIMIT_PER_SECOND": "0"})
+    consumer = backlog.Consumer(base, started.token, started.token_of("admin"))
+    return [
+        Measure("backlog", "backlog.calm", consumer.calm),
+        Measure("backlog", "backlog.away", consumer.away),
+    ]
+
+
+def _splits(started: Machine, program: str) -> list[Measure]:
+    """Checkouts whose captures allocate to two vendors, by 10,000 commission rules, beside checkouts without splits."""
+    url = started.database("bench_splits", rows=ROWS_TO_BEGIN_WITH)
+    commissions.fill(url)
+    wrk = Wrk(program, started, started.bursar(url), "s")
+    return [
+        Measure("split", "split.two_vendors", partial(wrk.checkout, vendors=commissions.VENDORS)),
+        Measure("split", "split.none", wrk.checkout),
+    ]
+
+
 def _commissions(started: Machine, program: str) -> list[Measure]:
     """Commissions by 10,000 active rules, beside reads by id, of rules and of payments, from the same service."""
     url = started.database("bench_commissions", rows=ROWS_TO_BEGIN_WITH)
@@ -89,6 +120,13 @@ def _commissions(started: Machine, program: str) -> list[Measure]:
         Measure("commission", "commission.get", partial(wrk.read, ids=ids)),
         Measure("commission", "commission.get_rule", partial(wrk.ask, paths=rules)),
     ]
+
+
+def _reconciliation(started: Machine) -> Measure:
+    """Settlement files of 10,000 rows with forty differences, from the upload until they are reconciled."""
+    url = started.database("bench_reconciliation")
+    files = reconciliation.Files(url, started.bursar(url, reconciliation.SETTINGS), started.token)
+    return Measure("reconciliation", "reconciliation.file", files.reconcile)
 
 
 def _hanging(started: Machine, program: str) -> list[Measure]:

@@ -13,7 +13,8 @@ from tests.support.truth import verify
 MEMBERS = {
     *("id", "version", "createdAt", "updatedAt", "metadata", "paymentNumber", "transactionId", "status", "amount"),
     *("currency", "orderId", "customerId", "captureMethod", "paymentMethodId", "splits", "description"),
-    *("amountAuthorized", "amountCaptured", "amountRefunded", "amountRefundable", "refundStatus", "disputeStatus"),
+    *("amountAuthorized", "amountCaptured", "amountUnallocated", "amountRefunding", "amountRefunded"),
+    *("amountRefundable", "amountDisputed", "refundStatus", "disputeStatus"),
     *("failureCode", "failureReason", "fraudCheckId", "riskLevel", "provider", "nextAction", "authorizedAt"),
     *("authorizationExpiresAt", "capturedAt", "completedAt", "failedAt", "cancelledAt"),
 }

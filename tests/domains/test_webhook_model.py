@@ -20,6 +20,7 @@ from tests.support.webhooks import stripe_event
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FIELDS = ["id", "type", "data", "object", "metadata", "created", "request", "resource", "links", "event_type"]
 FIELDS += ["payment_intent", "customer", "purchase_units", "supplementary_data", "timestamp", "create_time"]
+FIELDS += ["resource_type", "dispute_id", "refunds", "refund", "dispute"]
 S = Status
 LEADS_TO = {
     (S.RECEIVED, "process"): S.PROCESSED,
@@ -69,11 +70,23 @@ class TestHandlers:
         [
             ("stripe", "payment_intent.succeeded", True),
             ("stripe", "payment_intent.created", False),
-            ("stripe", "charge.refunded", False),
+            ("stripe", "charge.refunded", True),
+            ("stripe", "refund.failed", True),
+            ("stripe", "charge.refund.updated", True),
+            ("stripe", "charge.dispute.funds_withdrawn", True),
+            ("stripe", "radar.early_fraud_warning.created", True),
+            ("stripe", "setup_intent.succeeded", True),
+            ("stripe", "setup_intent.created", False),
+            ("stripe", "payout.paid", False),
             ("stripe", "payment_method.attached", False),
             ("stripe", "PAYMENT_INTENT.SUCCEEDED", False),
             ("paypal", "PAYMENT.CAPTURE.COMPLETED", True),
-            ("paypal", "PAYMENT.CAPTURE.REFUNDED", False),
+            ("paypal", "PAYMENT.CAPTURE.REFUNDED", True),
+            ("paypal", "PAYMENT.REFUND.FAILED", True),
+            ("paypal", "CUSTOMER.DISPUTE.CREATED", True),
+            ("paypal", "PAYMENT.CAPTURE.REVERSED", False),
+            ("sandbox", "dispute.updated", True),
+            ("sandbox", "refund.updated", True),
             ("paypal", "payment_intent.succeeded", False),
             ("kyc", "check.verified", True),
             ("nobody", "check.verified", False),
@@ -108,6 +121,68 @@ class TestReading:
             assert named_in("stripe", document) == named
             assert read("stripe", {}, msgspec.json.encode(document)).named == named
 
+    @pytest.mark.parametrize(
+        "event_type, held, named",
+        [
+            (
+                "refund.updated",
+                {"id": "re_1", "object": "refund", "payment_intent": "pi_1", "metadata": {"bursar_key": "k"}},
+                {"reference": "pi_1", "key": "k", "refund": "re_1"},
+            ),
+            (
+                "charge.refunded",
+                {"id": "ch_1", "object": "charge", "payment_intent": "pi_1", "metadata": {"bursar_key": "other"}},
+                {"reference": "pi_1", "key": "cause"},
+            ),
+            (
+                "charge.refunded",
+                {"id": "ch_1", "object": "charge", "refunds": {"data": [{"id": "re_2"}, {"id": "re_1"}]}},
+                {"key": "cause", "refund": "re_2"},
+            ),
+            (
+                "charge.dispute.created",
+                {"id": "dp_1", "object": "dispute", "payment_intent": "pi_1", "charge": "ch_1"},
+                {"reference": "pi_1", "key": "cause", "dispute": "dp_1"},
+            ),
+            (
+                "radar.early_fraud_warning.created",
+                {"id": "issfr_1", "object": "radar.early_fraud_warning", "payment_intent": "pi_1"},
+                {"reference": "pi_1", "key": "cause", "dispute": "issfr_1"},
+            ),
+            (
+                "setup_intent.succeeded",
+                {"id": "seti_1", "object": "setup_intent", "metadata": {"bursar_key": "k"}},
+                {"key": "k", "verification": "seti_1"},
+            ),
+        ],
+    )
+    def test_what_refunds_disputes_and_verifications_of_stripe_name(
+        self, event_type: str, held: dict[str, Any], named: dict[str, str]
+    ) -> None:
+        document = stripe_event(event_type, held, request={"id": "req_1", "idempotency_key": "cause"})
+        assert named_in("stripe", document) == named
+
+    @pytest.mark.parametrize(
+        "kind, resource, named",
+        [
+            (
+                "refund",
+                {"id": "R1", "invoice_id": "key-CAP1", "custom_id": "019b7966-e200-7000-8000-0000000000e1"},
+                {"key": "019b7966-e200-7000-8000-0000000000e1", "refund": "R1"},
+            ),
+            ("dispute", {"dispute_id": "PP-D-1", "reason": "UNAUTHORISED"}, {"dispute": "PP-D-1"}),
+        ],
+    )
+    def test_what_refunds_and_disputes_of_paypal_name(
+        self, kind: str, resource: dict[str, Any], named: dict[str, str]
+    ) -> None:
+        document = {"id": "WH-1", "event_type": "X", "resource_type": kind, "resource": resource}
+        assert named_in("paypal", document) == named
+
+    def test_what_events_of_the_sandbox_name(self) -> None:
+        document = {"type": "dispute.updated", "data": {"dispute": "sbx_1_dispute_1"}}
+        assert named_in("sandbox", document) == {"dispute": "sbx_1_dispute_1"}
+
     @given(
         provider=st.sampled_from(["stripe", "paypal", "kyc"]),
         document=st.recursive(
@@ -132,7 +207,8 @@ def payment(status: payments.Status, captured: int = 0, authorized: int = 100) -
     return payments.Payment(
         id="p-1", version=3, payment_number="PAY", order_id="o", customer_id="c", amount=authorized, currency="EUR",
         capture_method=payments.CaptureMethod.MANUAL, status=status, metadata={}, amount_authorized=authorized,
-        amount_capturing=0, amount_captured=captured, amount_refunded=0, is_capture_final=False, provider="stripe",
+        amount_capturing=0, amount_captured=captured, amount_unallocated=captured, amount_refunding=0,
+        amount_refunded=0, amount_disputed=0, is_capture_final=False, provider="stripe",
         attempts=(), asked_by=(), created_at=NOW, updated_at=NOW,
     )  # fmt: skip
 

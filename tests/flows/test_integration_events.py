@@ -140,7 +140,7 @@ class TestOrderCancelled:
         ]
         assert (await api.show(authorized["id"]))["failureReason"] == "out of stock"
 
-    async def test_waits_for_refunds_of_what_was_captured(self, api: Api, service: Service) -> None:
+    async def test_refunds_what_was_captured(self, api: Api, service: Service) -> None:
         order = unique("order")
         captured = await api.authorized(orderId=order)
         json_of(await api.capture(captured["id"]), 200)
@@ -148,33 +148,69 @@ class TestOrderCancelled:
         json_of(await api.capture(partly["id"], 60, finalCapture=False), 200)
         open_one = await api.authorized(orderId=order)
 
-        told = await outcome(service, api, event("order.cancelled", {"orderId": order}))
+        told = await outcome(service, api, event("order.cancelled", {"orderId": order, "reason": "out of stock"}))
+        told = await self.later(service, api, told)
 
-        assert (told["status"], told["reason"]) == ("WAITING", "refunds")
+        assert (told["status"], told["reason"]) == ("PROCESSED", None)
         assert (await api.show(open_one["id"]))["status"] == "CANCELLED"
         shown = await api.show(partly["id"])
-        assert (shown["status"], shown["amountCaptured"]) == ("COMPLETED", 60)
-        jobs = await service.fetch("select kind, status from jobs where args ->> 'integrationEventId' = $1", told["id"])
-        assert [tuple(job) for job in jobs] == [("integration.refund", "READY")]
+        assert (shown["amountCaptured"], shown["amountRefunded"]) == (60, 60)
+        assert (await api.show(captured["id"]))["amountRefunded"] == 100
+        made = await self.refunds(service, order)
+        assert [(row["amount"], row["status"], row["reason"], row["reason_detail"]) for row in made] == [
+            (60, "COMPLETED", "ORDER_CANCELLED", "out of stock"),
+            (100, "COMPLETED", "ORDER_CANCELLED", "out of stock"),
+        ]
 
-    async def test_ends_when_all_of_it_was_refunded(self, api: Api, service: Service) -> None:
+    async def test_refunds_once_however_often_it_is_told(self, api: Api, service: Service) -> None:
         order = unique("order")
         payment = await api.authorized(orderId=order)
         json_of(await api.capture(payment["id"]), 200)
+        same = event("order.cancelled", {"orderId": order})
+        for told, status in ((same, 202), (same, 200), (event("order.cancelled", {"orderId": order}), 202)):
+            answer = json_of(await api.call("POST", EVENTS, told), status)
+            assert (await self.later(service, api, answer))["status"] == "PROCESSED"
+        assert [row["amount"] for row in await self.refunds(service, order)] == [100]
+
+    async def test_waits_for_an_approval_and_says_so(self, api: Api, service: Service) -> None:
+        order = unique("order")
+        payment = await api.authorized(orderId=order, amount=50_000)
+        json_of(await api.capture(payment["id"]), 200)
+
         told = await outcome(service, api, event("order.cancelled", {"orderId": order}))
-        service.clock.advance(minutes=5)
-        await service.run_jobs()
-        assert (await api.get(f"{EVENTS}/{told['id']}")).json()["status"] == "WAITING"
+        assert (told["status"], told["reason"]) == ("WAITING", "refund_approval")
+        assert (await self.later(service, api, told))["status"] == "WAITING"
+        (asked,) = await self.refunds(service, order)
+        finance = service.api.as_("finance", subject="frida")
+        json_of(await finance.call("POST", f"/api/v1/refunds/{asked['id']}/approve", {}), 200)
 
-        async with service.connection() as connection, connection.transaction():
-            await connection.execute(
-                "update payments set amount_refunded = amount_captured where id = $1", payment["id"]
-            )
-        service.clock.advance(minutes=20)
-        await service.run_jobs()
+        told = await self.later(service, api, told)
+        assert (told["status"], told["reason"]) == ("PROCESSED", None)
+        assert (await api.show(payment["id"]))["amountRefunded"] == 50_000
 
-        assert (await api.get(f"{EVENTS}/{told['id']}")).json()["status"] == "PROCESSED"
-        await service.fetch("update payments set amount_refunded = 0 where id = $1", payment["id"])
+    async def test_says_so_when_a_refund_came_to_nothing(self, api: Api, service: Service) -> None:
+        order = unique("order")
+        payment = await api.authorized(orderId=order, paymentMethodId="pm_sandbox_refund_declined")
+        json_of(await api.capture(payment["id"]), 200)
+
+        told = await self.later(service, api, await outcome(service, api, event("order.cancelled", {"orderId": order})))
+        assert (told["status"], told["reason"]) == ("WAITING", "refund_refused")
+        assert [row["status"] for row in await self.refunds(service, order)] == ["FAILED"]
+        assert (await api.show(payment["id"]))["amountRefunded"] == 0
+
+    async def later(self, service: Service, api: Api, told: dict[str, Any]) -> dict[str, Any]:
+        """The event after a while in which what is due was done."""
+        for _ in range(3):
+            service.clock.advance(minutes=5)
+            await service.run_jobs()
+        return dict(json_of(await api.get(f"{EVENTS}/{told['id']}"), 200))
+
+    async def refunds(self, service: Service, order: str) -> list[Any]:
+        return await service.fetch(
+            "select id, amount, status::text, reason::text, reason_detail from refunds where order_id = $1 "
+            "order by amount",
+            order,
+        )
 
     async def test_waits_for_an_outcome_that_is_not_known(self, api: Api, service: Service) -> None:
         order = unique("order")

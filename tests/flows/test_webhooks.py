@@ -8,6 +8,7 @@ import pytest
 
 from bursar.domains.webhooks import handlers, process, receive
 from bursar.domains.webhooks.handlers import Handler
+from bursar.providers.port import DisputeStatus
 from tests.conftest import Serve
 from tests.support.api import json_of, problem_of, unique
 from tests.support.truth import verify
@@ -79,12 +80,36 @@ class TestReceiving:
         assert (told["status"], told["ignoredBecause"]) == ("IGNORED", "a type that is not known here")
         assert await post.service.run_jobs() == 0
 
-    @pytest.mark.parametrize(
-        "event_type", ["charge.refunded", "charge.dispute.created", "payout.failed", "payment_intent.created"]
-    )
+    @pytest.mark.parametrize("event_type", ["payout.failed", "transfer.created", "payment_intent.created"])
     async def test_what_is_not_done_yet_is_ignored_with_a_reason(self, post: Postman, event_type: str) -> None:
         told = await post.brought(stripe_event(event_type, {"id": "x", "object": "x"}))
         assert told["status"] == "IGNORED" and len(told["ignoredBecause"]) > 20
+
+    async def test_a_service_tells_of_the_sandbox_in_any_order(self, post: Postman) -> None:
+        api, sandbox = post.api, post.service.sandbox
+        payment = await api.authorized(paymentMethodId="pm_sandbox_disputed", amount=1_000)
+        json_of(await api.capture(payment["id"]), 200)
+        dispute = f"{payment['transactionId']}_dispute_1"
+        assert (await self.tell(post, dispute=dispute))["status"] == "PROCESSED"
+        assert (await api.show(payment["id"]))["disputeStatus"] == "NEEDS_RESPONSE"
+        sandbox.move_dispute(dispute, DisputeStatus.WON)
+        refund = sandbox.refund_by_hand(payment["transactionId"], 300)
+        early = await self.tell(post, refund=refund)
+        assert (early["status"], (await api.show(payment["id"]))["amountRefunded"]) == ("FAILED", 0)
+        assert (await self.tell(post, dispute=dispute))["status"] == "PROCESSED"
+        await post.run(minutes=1)
+        assert (await post.show(early["id"]))["status"] == "PROCESSED"
+        shown = await api.show(payment["id"])
+        assert (shown["amountRefunded"], shown["disputeStatus"]) == (300, "WON")
+        await verify(post.service)
+
+    async def tell(self, post: Postman, **named: str) -> dict[str, Any]:
+        """What became of an event that a service tells of a refund or a dispute in the sandbox."""
+        (kind,) = named
+        body = {"provider": "sandbox", "eventId": unique("evt"), "eventType": f"{kind}.updated"}
+        webhook = json_of(await post.api.call("POST", HOOKS, {**body, "payload": {"data": named}}), 202)
+        await post.run()
+        return await post.show(webhook["id"])
 
     async def test_what_nobody_signed_leaves_an_audit_line_only(self, post: Postman) -> None:
         before = await post.service.row_counts()

@@ -1,20 +1,18 @@
 """Each provider's own webhooks, from its stand-in, over HTTP: what they have the service find out and book."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from simulators import kyc, paypal
+from simulators import kyc
 from simulators.kit.faults import Kind
 from simulators.kit.server import build, running
 from simulators.kyc.service import API_KEY
-from simulators.paypal.notifications import certificate_pem
 from tests.conftest import Serve
 from tests.support.api import json_of
 from tests.support.kyc import Stage
+from tests.support.paypal import paypal_shop
 from tests.support.service import Service
 from tests.support.stripe import METHODS, shop
 from tests.support.truth import verify
@@ -24,14 +22,14 @@ from tests.support.webhooks import HOOKS, Postman, tell_secrets
 class TestStripe:
     async def test_its_own_webhooks_follow_a_payment(self, serve: Serve) -> None:
         async with shop(serve) as at:
-            hooks = _listening(at)
+            hooks = at.listen()
             payment = await at.payment(await at.card())
             json_of(await at.api.authorize(payment["id"]), 200)
             json_of(await at.api.capture(payment["id"], 600), 200)
             await hooks.settled()
             assert {sending.status for sending in hooks.log} == {202}
             before = await at.api.show(payment["id"])
-            await _processed(at.service)
+            await at.hear()
             listed = json_of(await at.api.get(f"{HOOKS}/payment/{payment['id']}"), 200)["data"]
             assert {told["eventType"] for told in listed} >= {"payment_intent.succeeded", "charge.captured"}
             assert {told["status"] for told in listed} == {"PROCESSED"}
@@ -41,7 +39,7 @@ class TestStripe:
 
     async def test_a_lost_answer_is_settled_by_the_webhook(self, serve: Serve) -> None:
         async with shop(serve) as at:
-            hooks = _listening(at)
+            hooks = at.listen()
             payment = await at.payment(await at.card())
             at.faults.plan(Kind.RESET, on="POST /v1/payment_intents", times=1)
             json_of(await at.api.authorize(payment["id"]), 202)
@@ -51,14 +49,14 @@ class TestStripe:
 
     async def test_what_is_done_in_the_dashboard_is_booked(self, serve: Serve) -> None:
         async with shop(serve) as at:
-            hooks = _listening(at)
+            hooks = at.listen()
             taken, ended = await at.payment(await at.card()), await at.payment(await at.card("5555555555554444"))
             for payment in (taken, ended):
                 json_of(await at.api.authorize(payment["id"]), 200)
             await _in_dashboard(at, taken, "capture", amount_to_capture="700")
             await _in_dashboard(at, ended, "cancel")
             await hooks.settled()
-            await _processed(at.service)
+            await at.hear()
             shown = await at.api.show(taken["id"])
             assert (shown["status"], shown["amountCaptured"]) == ("CAPTURED", 700)
             shown = await at.api.show(ended["id"])
@@ -70,35 +68,52 @@ class TestStripe:
 
     async def test_a_payment_goes_on_when_the_customer_was_at_his_bank(self, serve: Serve) -> None:
         async with shop(serve) as at:
-            hooks = _listening(at)
+            hooks = at.listen()
             added = await at.card("4000002760003184")
             rows = await at.service.fetch("select verification ->> 'reference' as reference from payment_methods")
+            assert added["verificationStatus"] == "REQUIRES_ACTION"
             await at.authenticate(rows[0]["reference"])
-            json_of(await at.api.call("POST", f"{METHODS}/{added['id']}/verify", {}), 200)
+            await hooks.settled()
+            await at.hear()
+            shown = json_of(await at.api.get(f"{METHODS}/{added['id']}"), 200)
+            assert (shown["verificationStatus"], shown["nextAction"]) == ("VERIFIED", None)
             payment = await at.payment(added)
             asked = json_of(await at.api.authorize(payment["id"]), 200)
             assert asked["status"] == "REQUIRES_ACTION"
             await at.authenticate(asked["transactionId"])
             await hooks.settled()
-            await _processed(at.service)
+            await at.hear()
             assert (await at.api.show(payment["id"]))["status"] == "AUTHORIZED"
+
+    async def test_a_method_whose_customer_failed_at_his_bank_is_not_verified(self, serve: Serve) -> None:
+        async with shop(serve) as at:
+            hooks = at.listen()
+            added = await at.card("4000002760003184")
+            rows = await at.service.fetch("select verification ->> 'reference' as reference from payment_methods")
+            await at.authenticate(rows[0]["reference"], "fail")
+            await hooks.settled()
+            await at.hear()
+            shown = json_of(await at.api.get(f"{METHODS}/{added['id']}"), 200)
+            assert (shown["verificationStatus"], shown["nextAction"]) == ("FAILED", None)
+            told = {row["event_type"]: row["status"] for row in await Postman(at.service).rows()}
+            assert told["setup_intent.setup_failed"] == "PROCESSED"
 
     async def test_a_card_that_its_bank_renewed_is_taken_over(self, serve: Serve) -> None:
         async with shop(serve) as at:
-            hooks = _listening(at)
+            hooks = at.listen()
             method = await at.card()
             world = at.simulator.provider.world
             (stored,) = (held for held in world.objects.values() if held["object"] == "payment_method")
             stored["card"] |= {"exp_year": 2039, "last4": "1111"}
             world.event("payment_method.automatically_updated", stored)
             await hooks.settled()
-            await _processed(at.service)
+            await at.hear()
             shown = json_of(await at.api.get(f"{METHODS}/{method['id']}"), 200)
             assert (shown["card"]["expYear"], shown["card"]["last4"]) == (2039, "1111")
 
     async def test_a_card_that_was_given_up_in_the_dashboard_is_good_no_more(self, serve: Serve) -> None:
         async with shop(serve) as at:
-            hooks = _listening(at)
+            hooks = at.listen()
             method = await at.card()
             world = at.simulator.provider.world
             (stored,) = (held for held in world.objects.values() if held["object"] == "payment_method")
@@ -106,14 +121,14 @@ class TestStripe:
                 path, headers = f"/v1/payment_methods/{stored['id']}/detach", {"authorization": "Bearer sk_test_x"}
                 assert (await person.post(path, headers=headers)).status_code == 200
             await hooks.settled()
-            await _processed(at.service)
+            await at.hear()
             shown = json_of(await at.api.get(f"{METHODS}/{method['id']}"), 200)
             assert shown["verificationStatus"] == "FAILED"
 
 
 class TestPayPal:
     async def test_its_own_webhooks_settle_a_payment(self, serve: Serve, tmp_path: Path) -> None:
-        async with _paypal(serve, tmp_path) as at:
+        async with paypal_shop(serve, tmp_path) as at:
             body = {"customerId": "c-1", "type": "DIGITAL_WALLET"}
             body["providerToken"] = {"provider": "paypal", "token": "paypal-approved"}
             method = json_of(await at.api.call("POST", METHODS, body), 201)
@@ -126,14 +141,14 @@ class TestPayPal:
             assert (await at.api.show(payment["id"]))["status"] == "AUTHORIZED"
             json_of(await at.api.capture(payment["id"], 300, finalCapture=False), 200)
             await at.there.webhooks.settled()
-            await _processed(at.service)
+            await at.hear()
             listed = json_of(await at.api.get(f"{HOOKS}/payment/{payment['id']}"), 200)["data"]
             assert {told["status"] for told in listed} == {"PROCESSED"}
             shown = await at.api.show(payment["id"])
             assert (shown["status"], shown["amountCaptured"]) == ("PARTIALLY_CAPTURED", 300)
 
     async def test_an_order_that_the_customer_approved_is_paid(self, serve: Serve, tmp_path: Path) -> None:
-        async with _paypal(serve, tmp_path) as at:
+        async with paypal_shop(serve, tmp_path) as at:
             body = {"customerId": "c-1", "type": "DIGITAL_WALLET"}
             body["providerToken"] = {"provider": "paypal", "token": "paypal-action-required"}
             method = json_of(await at.api.call("POST", METHODS, body), 201)
@@ -142,7 +157,7 @@ class TestPayPal:
             async with httpx.AsyncClient(trust_env=False) as customer:
                 assert (await customer.get(asked["nextAction"]["url"])).status_code < 400
             await at.there.webhooks.settled()
-            await _processed(at.service)
+            await at.hear()
             assert (await at.api.show(payment["id"]))["status"] == "AUTHORIZED"
 
 
@@ -169,14 +184,6 @@ class TestKyc:
             await verify(service)
 
 
-def _listening(at: Any) -> Any:
-    """The stand-in's webhooks, which go to the service from now on."""
-    Postman(at.service)
-    hooks = at.simulator.provider.webhooks
-    hooks.url = str(at.service.client.base_url.join(HOOKS))
-    return hooks
-
-
 async def _in_dashboard(at: Any, payment: dict[str, Any], action: str, **form: str) -> None:
     reference = (await at.api.show(payment["id"]))["transactionId"]
     async with httpx.AsyncClient(base_url=at.address, trust_env=False) as person:
@@ -185,45 +192,8 @@ async def _in_dashboard(at: Any, payment: dict[str, Any], action: str, **form: s
         assert answer.status_code == 200, answer.text
 
 
-async def _processed(service: Service) -> None:
-    """Run what is due."""
-    await service.run_schedule("webhooks.sweep")
-    await service.run_jobs()
-
-
 async def _only_webhooks(service: Service) -> None:
     """Run the jobs of webhooks and no others."""
     await service.run_schedule("webhooks.sweep")
     await service.fetch("update jobs set run_at = run_at + interval '1 day' where kind <> 'webhook.process'")
     await service.run_jobs()
-
-
-class PayPalShop:
-    """The service and PayPal's stand-in, whose webhooks go to it."""
-
-    def __init__(self, service: Service, there: Any) -> None:
-        self.service, self.there = service, there
-        self.api = service.api.as_("service")
-
-
-@asynccontextmanager
-async def _paypal(serve: Serve, directory: Path) -> AsyncIterator[PayPalShop]:
-    application = build(paypal.provider())
-    authorities = directory / "paypal.pem"
-    authorities.write_bytes(certificate_pem())
-    async with running(application) as address:
-        settings = {
-            "providers": "paypal",
-            "paypal_client_id": paypal.CLIENT_ID,
-            "paypal_client_secret": paypal.CLIENT_SECRET,
-            "paypal_base_url": address,
-            "action_return_url": "https://shop.example/return",
-            "webhook_certificate_origins": address,
-            "webhook_certificate_authorities": str(authorities),
-        }
-        async with serve(**settings) as service:
-            there: Any = application.simulator.provider
-            tell_secrets(service, {"paypal": [{"secret": there.webhooks.secret}]})
-            there.webhooks.url = str(service.client.base_url.join(HOOKS))
-            yield PayPalShop(service, there)
-        assert application.simulator.violations == []

@@ -1,6 +1,7 @@
 """The batcher: who is served when, who is refused, and that nothing is written by half."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -8,7 +9,8 @@ import pytest
 
 from bursar.domains.payments import store
 from bursar.infra import batch
-from bursar.infra.db import Tx
+from bursar.infra.commands import BatchTx, Cache
+from bursar.infra.db import SYSTEM, Load, Tx
 from bursar.infra.idempotency import Claim
 from bursar.kit.errors import NotFound, Overloaded
 from tests.conftest import Serve
@@ -81,10 +83,11 @@ class TestCancelledCaller:
         payments = [await api.create_payment() for _ in range(20)]
         before = await service.row_counts()
         from bursar.domains.payments import steps
+        from bursar.infra.steps import Asked
 
         async def authorize(payment_id: str) -> None:
             origin = command("x", "y").origin
-            await steps.authorize(service.app, steps.Asked(origin), payment_id, method_id=None)
+            await steps.authorize(service.app, Asked(origin), payment_id, method_id=None)
 
         tasks = [asyncio.create_task(authorize(payment["id"])) for payment in payments]
         await asyncio.sleep(0.002)
@@ -175,6 +178,19 @@ class TestDecide:
             return (await store.lock(tx, payment["id"])).description
 
         assert await service.app.batcher.run(command("x", payment["id"], decide)) == "mine"
+
+    def test_sees_a_row_once_whoever_changes_it_meanwhile(self) -> None:
+        tx = BatchTx(Cache(), is_fresh=True, now=datetime.now(UTC), origin=SYSTEM)
+
+        async def decide() -> tuple[Any, Any]:
+            return await tx.lock(store.TABLE, "one"), await tx.lock(store.TABLE, "one")
+
+        deciding = decide()
+        assert isinstance(deciding.send(None), Load)
+        row = object()
+        with pytest.raises(StopIteration) as end:
+            deciding.send(row)
+        assert end.value.value == (row, row)
 
 
 class TestGuilty:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bursar.infra import jobs
-from bursar.infra.jobs import JobType, Schedule, Worker
+from bursar.infra.jobs import PLACES, JobType, Schedule, Worker
 from tests.support.api import json_of, problem_of, unique
 from tests.support.service import Service, eventually
 
@@ -51,6 +51,28 @@ class TestRun:
             pass
 
         assert sorted(done) == list(range(60))
+        assert await trade.rows() == []
+
+    async def test_that_is_slow_delays_no_other(self, private: Service) -> None:
+        over, done = asyncio.Event(), list[int]()
+
+        async def run(app: Any, args: dict[str, Any]) -> None:
+            if args["n"] < PLACES - 1:
+                await over.wait()
+            done.append(args["n"])
+
+        trade = Trade(private, run)
+        worker = trade.worker()
+        running = asyncio.create_task(worker.run())
+        for number in range(PLACES + 10):
+            await trade.defer(n=number)
+            worker.wake()
+        await eventually(lambda: sorted(done) == list(range(PLACES - 1, PLACES + 10)))
+        assert len(await trade.rows()) == PLACES - 1
+        worker.stop()
+        over.set()
+        await running
+        assert sorted(done) == list(range(PLACES + 10))
         assert await trade.rows() == []
 
     async def test_waits_until_it_is_due(self, private: Service) -> None:

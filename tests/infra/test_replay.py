@@ -56,7 +56,8 @@ class TestReplay:
         [
             "update payments set description = 'something else' where id = $1",
             "update payments set customer_id = 'customer-eve' where id = $1",
-            "update payments set amount_captured = amount_captured - 1 where id = $1",
+            """update payments set amount_captured = amount_captured - 1, amount_unallocated = amount_unallocated - 1
+               where id = $1""",
             "update payments set version = version + 1 where id = $1",
             "update payments set updated_at = updated_at + interval '1 microsecond' where id = $1",
             "delete from payments where id = $1",

@@ -146,13 +146,18 @@ async def disputed(shared: Shared) -> tuple[str, str]:
 class TestDispute:
     async def test_is_contested_once(self, shared: Shared) -> None:
         _, dispute_id = await disputed(shared)
-        evidence = {"PROOF_OF_FULFILLMENT": "UPS:1Z999AA10123456784", "OTHER": "Signed for by the customer."}
+        evidence = {
+            "uncategorized_text": "Signed for by the customer.",
+            "shipping_carrier": "UPS",
+            "shipping_tracking_number": "1Z999AA10123456784",
+        }
         request = DisputeEvidence(str(uuid4()), dispute_id, evidence, shared.now())
         assert await shared.adapter.execute(request) == Approved(dispute_id)
         assert await shared.adapter.inquire(request) == Approved(dispute_id)
         held = shared.simulator.disputes.by_id[dispute_id].evidences
-        assert [each["evidence_type"] for each in held] == list(evidence)
-        assert held[0]["evidence_info"]["tracking_info"][0]["carrier_name"] == "UPS"
+        assert [each["evidence_type"] for each in held] == ["OTHER", "PROOF_OF_FULFILLMENT"]
+        tracking = {"carrier_name": "UPS", "tracking_number": "1Z999AA10123456784"}
+        assert held[1]["evidence_info"]["tracking_info"] == [tracking]
 
     @pytest.mark.parametrize("kind", ["TIMEOUT_AFTER_EFFECT", "TIMEOUT_BEFORE_EFFECT"])
     async def test_whose_answer_was_lost(self, shared: Shared, kind: str) -> None:
@@ -168,7 +173,7 @@ class TestDispute:
     async def test_that_has_ended_takes_nothing_more(self, shared: Shared) -> None:
         _, dispute_id = await disputed(shared)
         await shared.adapter.execute(DisputeAcceptance(str(uuid4()), dispute_id, shared.now()))
-        evidence = DisputeEvidence(str(uuid4()), dispute_id, {"OTHER": "Too late."}, shared.now())
+        evidence = DisputeEvidence(str(uuid4()), dispute_id, {"uncategorized_text": "Too late."}, shared.now())
         assert code(await shared.adapter.execute(evidence)) == "processing_error"
         nowhere = DisputeAcceptance(str(uuid4()), "PP-D-0", shared.now())
         assert code(await shared.adapter.execute(nowhere)) == "processing_error"

@@ -13,6 +13,9 @@ from bursar.providers.port import (
     Authorization,
     DisputeAcceptance,
     DisputeEvidence,
+    DisputeInspection,
+    DisputeState,
+    DisputeStatus,
     Pending,
     ReportUnavailable,
     Unavailable,
@@ -162,6 +165,47 @@ class TestDisputes:
             assert await setting.provider.execute(DisputeAcceptance(key(), dispute, now())) == Approved(dispute)
         late = DisputeEvidence(key(), dispute, {"uncategorized_text": "too late"}, now())
         assert code_of(await setting.provider.execute(late)) == "processing_error"
+
+    @pytest.mark.parametrize("kind", [Kind.TIMEOUT_AFTER_EFFECT, Kind.TIMEOUT_BEFORE_EFFECT])
+    async def test_evidence_whose_answer_was_lost_is_found_days_later(
+        self, setting: Setting, dispute: str, kind: Kind
+    ) -> None:
+        setting.fail(kind, "disputes/.*")
+        texts = {"receipt": "No. 7", "refund_policy": "30 days"}
+        request = DisputeEvidence(key(), dispute, texts, now())
+        assert isinstance(await setting.provider.execute(request), Unknown)
+        setting.simulator.provider.clock.advance(25 * 3_600)
+        setting.clock.advance(timedelta(hours=25))
+        assert await setting.provider.inquire(request) == Approved(dispute)
+        assert await setting.provider.inquire(request) == Approved(dispute)
+        held = setting.simulator.provider.world.all("dispute")[0]
+        assert (held["status"], held["evidence_details"]["submission_count"]) == ("under_review", 1)
+        assert held["evidence"]["uncategorized_text"] == "Receipt: No. 7"
+        assert held["evidence"]["refund_policy_disclosure"] == "30 days"
+
+
+class TestFraudWarnings:
+    @pytest.fixture
+    async def warning(self, setting: Setting) -> str:
+        await setting.paid("pm_card_createIssuerFraudRecord", capture=True)
+        return str(setting.simulator.provider.world.all("radar.early_fraud_warning")[0]["id"])
+
+    async def state_of(self, setting: Setting, warning: str) -> DisputeState:
+        outcome = await setting.provider.execute(DisputeInspection(key(), warning, now()))
+        assert isinstance(outcome, Approved) and outcome.dispute is not None, outcome
+        return outcome.dispute
+
+    async def test_are_alerts_until_all_was_given_back(self, setting: Setting, warning: str) -> None:
+        found = await self.state_of(setting, warning)
+        assert (found.status, found.amount, found.currency, found.fee) == (DisputeStatus.ALERT, 5000, "USD", 0)
+        assert not found.takes_money and found.evidence_due_at is None
+        assert isinstance(await setting.provider.execute(refund(found.payment_reference, 5000)), Approved)
+        assert (await self.state_of(setting, warning)).status is DisputeStatus.CLOSED
+
+    async def test_are_neither_contested_nor_given_up(self, setting: Setting, warning: str) -> None:
+        evidence = DisputeEvidence(key(), warning, {"receipt": "No. 7"}, now())
+        for request in (evidence, DisputeAcceptance(key(), warning, now())):
+            assert code_of(await setting.provider.execute(request)) == "processing_error"
 
 
 class TestReports:

@@ -283,3 +283,38 @@ class TestDisputes:
         with pytest.raises(stripe.InvalidRequestError) as refusal:
             await story.v1.refunds.create_async({"payment_intent": intent.id})
         assert refusal.value.code == "charge_disputed"
+
+    async def test_an_inquiry_takes_money_once_it_is_escalated(self, story: Story) -> None:
+        intent = await story.pay("pm_card_createDisputeInquiry")
+        (inquiry,) = (await story.v1.disputes.list_async({"payment_intent": intent.id})).data
+        assert (inquiry.status, story.total("disputed"), inquiry.balance_transactions) == (
+            "warning_needs_response",
+            0,
+            [],
+        )
+        await story.control(f"disputes/{inquiry.id}", outcome="escalated")
+        dispute = await story.v1.disputes.retrieve_async(inquiry.id)
+        assert (dispute.status, story.total("disputed"), len(dispute.balance_transactions)) == (
+            "needs_response",
+            2000,
+            1,
+        )
+
+
+class TestFraudWarnings:
+    @pytest.mark.parametrize("ends", ["refund", "dispute"])
+    async def test_are_actionable_until_the_charge_is_refunded_or_disputed(self, story: Story, ends: str) -> None:
+        intent = await story.pay("pm_card_createIssuerFraudRecord")
+        warnings = story.v1.radar.early_fraud_warnings
+        (warning,) = (await warnings.list_async({"payment_intent": intent.id})).data
+        assert (warning.actionable, warning.charge) == (True, intent.latest_charge)
+        if ends == "refund":
+            await story.v1.refunds.create_async({"payment_intent": intent.id})
+        else:
+            await story.control("disputes", payment_intent=intent.id)
+        assert not (await warnings.retrieve_async(warning.id)).actionable
+
+    async def test_are_given_by_hand(self, story: Story) -> None:
+        intent = await story.pay()
+        given = await story.control("early_fraud_warnings", payment_intent=intent.id)
+        assert (await story.v1.radar.early_fraud_warnings.retrieve_async(given["id"])).payment_intent == intent.id

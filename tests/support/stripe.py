@@ -10,6 +10,7 @@ from simulators.kit.server import Simulator, build, running
 from simulators.stripe import Stripe
 from tests.support.api import Api, json_of, unique
 from tests.support.service import Service
+from tests.support.webhooks import HOOKS, SECRETS, hear, tell_secrets
 
 METHODS = "/api/v1/payment-methods"
 RETURN_URL = "https://shop.example/return"
@@ -44,6 +45,35 @@ class Shop:
         return await self.api.create_payment(
             customerId=method["customerId"], paymentMethodId=method["id"], **{"amount": 1_000, **changes}
         )
+
+    async def captured(self, number: str = "4242424242424242", amount: int = 1_000, **changes: Any) -> dict[str, Any]:
+        """A payment by a card, captured."""
+        payment = await self.payment(await self.card(number), amount=amount, **changes)
+        json_of(await self.api.authorize(payment["id"]), 200)
+        return dict(json_of(await self.api.capture(payment["id"]), 200))
+
+    def listen(self) -> Any:
+        """The stand-in's webhooks, which go to the service from now on."""
+        tell_secrets(self.service, SECRETS)
+        hooks = self.simulator.provider.webhooks
+        hooks.url = str(self.service.client.base_url.join(HOOKS))
+        return hooks
+
+    async def hear(self) -> None:
+        """Do what is due about Stripe's webhooks."""
+        await self.simulator.provider.webhooks.settled()
+        await hear(self.service)
+
+    async def there_is(self, path: str, **content: Any) -> dict[str, Any]:
+        """Something happens at Stripe: a dispute is opened, a bank decides, what takes days ends."""
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as client:
+            return dict((await client.post(f"/_sim/{path}", json=content)).raise_for_status().json())
+
+    async def in_dashboard(self, path: str, **form: str) -> dict[str, Any]:
+        """A person does something on Stripe's site."""
+        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as person:
+            headers = {"authorization": "Bearer sk_test_dashboard"}
+            return dict((await person.post(f"/v1/{path}", headers=headers, data=form)).raise_for_status().json())
 
     async def authenticate(self, reference: str, outcome: str = "succeed") -> None:
         """Do what the customer does on the page that the action names."""

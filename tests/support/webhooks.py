@@ -117,3 +117,9 @@ class Postman:
         return await self.service.fetch(
             "select actor, outcome from audit where action = 'webhook.receive' order by position"
         )
+
+
+async def hear(service: Service) -> None:
+    """Do what is due about webhooks, and whatever else is."""
+    await service.run_schedule("webhooks.sweep")
+    await service.run_jobs()

@@ -172,6 +172,8 @@ class Batcher:
             self._hand_over(unit)
         except DecideAgain:
             self._begin(unit, is_fresh=True)
+        except AssertionError:  # its rows were read at different moments, it may be: looked at again under their locks
+            self._go_alone(unit)
         except Exception as error:  # told to the caller: nothing of this command is written
             unit.error = error
             self._finish(unit)

@@ -53,21 +53,26 @@ class Cache:
 
 
 class BatchTx(Tx):
-    """A unit of work in a batch: rows come from the cache, unless it is fresh, or from a query shared with others."""
+    """A unit of work in a batch: rows come from the cache, unless it is fresh, or from a query shared with others.
+
+    A row that was looked at stays what it was, whoever changes it meanwhile: its guard tells.
+    """
 
     def __init__(self, cache: Cache, *, is_fresh: bool, **rest: Any) -> None:
         super().__init__(**rest)
         self._cache = cache
+        self._seen: dict[tuple[str, str], Any] = {}
         self.is_fresh = is_fresh
 
     async def lock(self, table: Table[R], row_id: str) -> R | None:
         key = (table.name, row_id)
-        row: R | None = self.changed.get(key)
+        row: R | None = self.changed.get(key) or self._seen.get(key)
         if row is None and not self.is_fresh:
             row = self._cache.rows.get(key)
             self.used_cache = self.used_cache or row is not None
         if row is None:
             row = await Load(table, row_id)
+        self._seen[key] = row
         return row
 
     async def read(self, query: Query, key: str) -> list[Any]:

@@ -9,6 +9,7 @@ and is kept.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -21,7 +22,13 @@ from bursar.kit.errors import NotFound
 
 log = structlog.get_logger()
 
-CLAIM_SIZE: Final = 20
+PLACES: Final = 20
+"""Jobs that one worker runs at once."""
+
+PLACES_FREE_MIN: Final = 5
+GATHER_SECONDS: Final = 0.05
+"""How long a claim waits for so many free places: a statement for each job would cost more than the wait."""
+
 POLL_SECONDS: Final = 0.5
 LEASE_SECONDS: Final = 10
 """How long a claim holds without renewal: a killed worker's jobs wait no longer for another one."""
@@ -94,6 +101,9 @@ class Worker:
         self.schedules = schedules
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+        self._busy = 0
+        self._freed = asyncio.Event()
 
     def wake(self) -> None:
         """There may be a job now."""
@@ -104,18 +114,17 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Jobs and schedules side by side: a slow job delays no schedule."""
-        await asyncio.gather(self._loop(self.run_due), self._loop(self.fire_schedules))
+        """Jobs and schedules side by side: a slow job delays neither a schedule nor another job."""
+        await asyncio.gather(self._loop(self.begin_due), self._loop(self.fire_schedules))
+        if self._running:
+            await asyncio.wait(self._running)
 
     async def _loop(self, work: Callable[[], Awaitable[int]]) -> None:
         while not self._stopping.is_set():
             try:
                 done = await work()
             except Exception as error:  # whatever it is, the jobs and the sweep have to go on
-                if isinstance(error, UNREACHABLE):
-                    log.warning("worker.database_unreachable", error=repr(error))
-                else:
-                    log.exception("worker.broken")
+                _say(error)
                 done = 0
                 await _wait(self._stopping, 1)
             if done == 0:
@@ -123,18 +132,57 @@ class Worker:
                 await _wait(self._wake, POLL_SECONDS)
 
     async def run_due(self) -> int:
-        """Claim what is due and run it. Returns how many jobs were claimed."""
-        records = await self.database.fetch(CLAIM, self.app.clock.now(), CLAIM_SIZE, LEASE_SECONDS)
-        if not records:
-            return 0
+        """Claim what is due and run it to its end. Returns how many jobs were claimed."""
+        records = await self._claim()
+        if records:
+            await self._run_all(records)
+        return len(records)
+
+    async def begin_due(self) -> int:
+        """Claim what is due, as far as there are places for it, and begin it. Returns how many jobs were claimed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GATHER_SECONDS):
+                while PLACES - self._busy < PLACES_FREE_MIN:
+                    await self._one_ends()
+        while self._busy == PLACES:
+            await self._one_ends()
+        records = await self._claim()
+        if records:
+            running = asyncio.create_task(self._run_all(records))
+            self._running.add(running)
+            running.add_done_callback(self._ended)
+        return len(records)
+
+    async def _one_ends(self) -> None:
+        self._freed.clear()
+        await self._freed.wait()
+
+    def _ended(self, running: asyncio.Task[None]) -> None:
+        self._running.discard(running)
+        if not running.cancelled() and (error := running.exception()) is not None:
+            _say(error)
+
+    async def _claim(self) -> list[Any]:
+        records = await self.database.fetch(CLAIM, self.app.clock.now(), PLACES - self._busy, LEASE_SECONDS)
+        self._busy += len(records)
+        return records
+
+    async def _run_all(self, records: list[Any]) -> None:
+        """Run what was claimed, and keep its leases until all of it has ended."""
         ended = asyncio.Event()
         renewing = asyncio.create_task(self._renew(records, ended))
         try:
-            await asyncio.gather(*(self._run_one(record) for record in records))
+            await asyncio.gather(*(self._run_in_place(record) for record in records))
         finally:
             ended.set()
             await renewing
-        return len(records)
+
+    async def _run_in_place(self, record: Any) -> None:
+        try:
+            await self._run_one(record)
+        finally:
+            self._busy -= 1
+            self._freed.set()
 
     async def _renew(self, records: list[Any], ended: asyncio.Event) -> None:
         """Keep the leases of these jobs until they have ended."""
@@ -188,6 +236,14 @@ class Worker:
         text = f"{type(error).__name__}: {error}"[:500]
         await self.database.execute(FAIL, record["id"], record["fence"], status, run_at, text)
         (log.error if is_dead else log.info)("job.dead" if is_dead else "job.retried", kind=record["kind"], error=text)
+
+
+def _say(error: BaseException) -> None:
+    """Tell the log what kept the worker from its work."""
+    if isinstance(error, UNREACHABLE):
+        log.warning("worker.database_unreachable", error=repr(error))
+    else:
+        log.error("worker.broken", exc_info=error)
 
 
 class NotYet(Exception):  # noqa: N818  not an error: the job has to be asked again

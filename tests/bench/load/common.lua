@@ -1,6 +1,7 @@
 -- What the loads share: unique requests written by hand (wrk.format is slow), and the result as one line of JSON.
 -- Arguments after the URL: token, prefix (unique for every run, so that no key and no order comes twice), seed,
--- a file: of ids to read, or for the times of checkouts' requests.
+-- a file: of ids to read, or for the times of checkouts' requests; vendors: the number of vendors, where payments are
+-- split between two of them.
 
 local ffi = require("ffi")
 ffi.cdef [[
@@ -23,6 +24,7 @@ function common.init(args)
     common.prefix = args[2]
     common.run = tonumber(args[3])
     common.file = args[4]
+    common.vendors = tonumber(args[5] or "0")
     math.randomseed(tonumber(args[3]))
     head = string.format("Host: %s:%s\r\nAuthorization: Bearer %s\r\n", wrk.host, wrk.port, args[1])
 end
@@ -47,11 +49,22 @@ function common.write(method, path, body, base)
         .. "Content-Length: %d\r\n\r\n%s", method, base or PATH, path, head, common.prefix, count, #body, body)
 end
 
+-- The shares of two vendors that sell in one category each.
+local function splits(amount)
+    if common.vendors == 0 then return "" end
+    local first, part = math.random(0, common.vendors - 1), math.random(1, amount - 1)
+    local second = (first + math.random(1, common.vendors - 1)) % common.vendors
+    local one = '{"vendorId":"vendor-%d","categoryId":"category-%d","amount":%d}'
+    return string.format(',"splits":[%s,%s]', string.format(one, first, first % 250, part),
+        string.format(one, second, second % 250, amount - part))
+end
+
 -- Returns the request and the order that it is for.
 function common.create()
     local order = string.format("order-%s-%08d", common.prefix, count + 1)
+    local amount = math.random(100, 20000)
     local body = string.format('{"orderId":"%s","customerId":"customer-%06d","amount":%d,"currency":"EUR",'
-        .. '"paymentMethodId":"pm_sandbox_visa"}', order, math.random(0, CUSTOMERS - 1), math.random(100, 20000))
+        .. '"paymentMethodId":"pm_sandbox_visa"%s}', order, math.random(0, CUSTOMERS - 1), amount, splits(amount))
     return common.write("POST", "", body), order
 end
 

@@ -20,7 +20,8 @@ SUM = "journals sum to zero"
 COMPLETE = "journals are complete"
 BALANCES = "balances equal their postings"
 DIGESTS = "digests fit their lines"
-CLEARING = "payments: clearing moved exactly captured - refunded"
+CLEARING = "payments: clearing moved exactly captured - refunded - disputed"
+UNALLOCATED = "transactions: unallocated money is the payments' and the pending charges'"
 SEALS = "seals fit their rows"
 ORPHANS = "postings have their journal"
 EVENTS = "journals have their event"
@@ -66,7 +67,7 @@ async def alter_a_journal_and_its_payment(history: History) -> None:
     await alter_a_journal_and_its_balances(history)
     first, *_ = await history.journals()
     await history.execute(
-        """update payments set amount_captured = amount_captured / 2
+        """update payments set amount_captured = amount_captured / 2, amount_unallocated = amount_unallocated / 2
            where id = (select about from postings where journal_id = $1 and line = 1)""",
         first,
     )
@@ -91,7 +92,7 @@ async def delete_a_journal_only(history: History) -> None:
 async def delete_a_journal_and_all_that_it_did(history: History) -> None:
     first, *_ = await history.journals()
     await history.execute(
-        """update payments set status = 'AUTHORIZED', amount_captured = 0
+        """update payments set status = 'AUTHORIZED', amount_captured = 0, amount_unallocated = 0
            where id = (select about from postings where journal_id = $1 and line = 1)""",
         first,
     )
@@ -201,16 +202,16 @@ async def remove_the_first_seal(history: History) -> None:
 TAMPERING: list[tuple[Callable[[History], Awaitable[None]], set[str]]] = [
     (nothing, set()),
     (alter_one_amount, {SUM, BALANCES, DIGESTS, CLEARING}),
-    (alter_a_journal_and_its_balances, {DIGESTS, CLEARING}),
+    (alter_a_journal_and_its_balances, {DIGESTS, CLEARING, UNALLOCATED}),
     (alter_a_journal_and_its_payment, {DIGESTS}),
     (alter_all_and_the_digest, {SEALS}),
-    (delete_a_posting, {SUM, COMPLETE, BALANCES, DIGESTS}),
+    (delete_a_posting, {SUM, COMPLETE, BALANCES, DIGESTS, UNALLOCATED}),
     (delete_a_journal_only, {ORPHANS}),
     (delete_a_journal_and_all_that_it_did, {SEALS}),
     (change_a_balance, {BALANCES}),
     (change_two_balances_so_that_they_sum_to_zero, {BALANCES}),
     (delete_an_account, {BALANCES}),
-    (swap_two_amounts, {DIGESTS, CLEARING}),
+    (swap_two_amounts, {DIGESTS, CLEARING, UNALLOCATED}),
     (swap_two_lines, {DIGESTS}),
     (swap_what_two_are_about, {DIGESTS}),
     (swap_and_digest_anew, {SEALS}),

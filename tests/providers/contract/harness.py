@@ -35,6 +35,8 @@ class Behaviour(StrEnum):
     DECLINED = "DECLINED"
     INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
     REQUIRES_ACTION = "REQUIRES_ACTION"
+    REFUND_PENDING = "REFUND_PENDING"
+    REFUND_FAILS = "REFUND_FAILS"
 
 
 class Fault(StrEnum):
@@ -57,6 +59,14 @@ STEPS: Final = (Authorization, Capture, Void, Refund)
 
 Faults = Mapping[type[Request], frozenset[Fault]]
 """What a harness can let go wrong, by step."""
+
+
+class Verdict(StrEnum):
+    """What the customer's bank decides about a dispute. ESCALATED: an alert becomes a dispute that takes money."""
+
+    WON = "WON"
+    LOST = "LOST"
+    ESCALATED = "ESCALATED"
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -93,6 +103,22 @@ class Harness(Protocol):
 
     async def account(self, reference: str) -> Account:
         """The payment of this reference."""
+        ...
+
+    async def end_refunds(self, reference: str, *, are_done: bool) -> None:
+        """Let the refunds of a payment come to the end that its method has: done, or sent back."""
+        ...
+
+    async def refund_by_hand(self, reference: str, amount: int) -> str:
+        """Refund a payment at the provider's own site. Returns the refund's reference."""
+        ...
+
+    async def open_dispute(self, reference: str, *, is_alert: bool = False) -> str:
+        """Have a captured payment disputed as fraud, or only warned of. Returns the dispute's reference."""
+        ...
+
+    async def decide_dispute(self, dispute_reference: str, verdict: Verdict) -> None:
+        """Have the customer's bank decide."""
         ...
 
     async def accounts_of(self, key: str) -> list[Account]:

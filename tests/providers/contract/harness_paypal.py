@@ -28,7 +28,7 @@ from simulators.kit.faults import Kind
 from simulators.kit.server import build, running
 from tests.providers.contract.asking import key, now
 from tests.providers.contract.harness import TIMEOUT_SECONDS as QUICK_SECONDS
-from tests.providers.contract.harness import Account, Behaviour, Fault, Faults
+from tests.providers.contract.harness import Account, Behaviour, Fault, Faults, Verdict
 from tests.support.ports import free_port
 
 TOKENS: Final = {
@@ -36,6 +36,14 @@ TOKENS: Final = {
     Behaviour.DECLINED: (MethodType.DIGITAL_WALLET, "paypal-declined"),
     Behaviour.INSUFFICIENT_FUNDS: (MethodType.CARD, "card-insufficient-funds"),
     Behaviour.REQUIRES_ACTION: (MethodType.DIGITAL_WALLET, "paypal-action-required"),
+    Behaviour.REFUND_PENDING: (MethodType.DIGITAL_WALLET, "paypal-refund-pending"),
+    Behaviour.REFUND_FAILS: (MethodType.DIGITAL_WALLET, "paypal-approved"),
+}
+
+OUTCOMES: Final = {
+    Verdict.WON: "RESOLVED_SELLER_FAVOUR",
+    Verdict.LOST: "RESOLVED_BUYER_FAVOUR",
+    Verdict.ESCALATED: "ESCALATED",
 }
 
 CALLS: Final = {
@@ -95,8 +103,9 @@ class Wired(PayPal):
 class PayPalHarness:
     """The simulator's orders are the books."""
 
-    def __init__(self, simulator: paypal.PayPal, provider: Wired) -> None:
+    def __init__(self, simulator: paypal.PayPal, provider: Wired, base_url: str) -> None:
         self.provider = provider
+        self._base_url = base_url
         self._simulator = simulator
         self._faults = FirstOfEachKey()
         simulator.faults = self._faults
@@ -129,8 +138,31 @@ class PayPalHarness:
             authorized=order.captured if held is None else held.amount,
             reserved=held.amount - order.captured if held is not None and is_open else 0,
             captured=order.captured,
-            refunded=sum(capture.amount - capture.refundable for capture in order.captures),
+            refunded=sum(capture.refunded for capture in order.captures),
         )
+
+    async def end_refunds(self, reference: str, *, are_done: bool) -> None:
+        status = "COMPLETED" if are_done else "FAILED"
+        for capture in self._simulator.orders.by_id[reference].captures:
+            for refund in capture.refunds:
+                await self._test(f"refunds/{refund.id}/decision", {"status": status})
+
+    async def refund_by_hand(self, reference: str, amount: int) -> str:
+        capture = self._simulator.orders.by_id[reference].captures[0]
+        return str((await self._test("refunds", {"capture_id": capture.id, "amount": amount}))["id"])
+
+    async def open_dispute(self, reference: str, *, is_alert: bool = False) -> str:
+        capture = self._simulator.orders.by_id[reference].captures[0]
+        stage = "INQUIRY" if is_alert else "CHARGEBACK"
+        told = await self._test("disputes", {"capture_id": capture.id, "reason": "UNAUTHORISED", "stage": stage})
+        return str(told["dispute_id"])
+
+    async def decide_dispute(self, dispute_reference: str, verdict: Verdict) -> None:
+        await self._test(f"disputes/{dispute_reference}/decision", {"outcome_code": OUTCOMES[verdict]})
+
+    async def _test(self, path: str, content: dict[str, Any]) -> Any:
+        async with httpx.AsyncClient(base_url=self._base_url, trust_env=False) as client:
+            return (await client.post(f"/test/{path}", json=content)).raise_for_status().json()
 
     async def accounts_of(self, key: str) -> list[Account]:
         entries = self._simulator.books.entries
@@ -195,7 +227,7 @@ async def opened() -> AsyncIterator[PayPalHarness]:
         provider = Wired(base_url)
         await provider.execute(Description(key=key(), token="paypal-approved", asked_at=now()))
         try:
-            yield PayPalHarness(simulator, provider)
+            yield PayPalHarness(simulator, provider, base_url)
         finally:
             await provider.close()
     assert app.simulator.violations == []

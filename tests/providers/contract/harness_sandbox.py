@@ -5,15 +5,33 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from bursar.kit.clock import SystemClock
-from bursar.providers.port import ActionRequired, Authorization, Capture, Instrument, MethodType, Refund, Request, Void
+from bursar.providers.port import (
+    ActionRequired,
+    Authorization,
+    Capture,
+    DisputeStatus,
+    Instrument,
+    MethodType,
+    Refund,
+    Request,
+    Void,
+)
 from bursar.providers.sandbox.adapter import Sandbox
-from tests.providers.contract.harness import Account, Behaviour, Fault, Faults
+from tests.providers.contract.harness import Account, Behaviour, Fault, Faults, Verdict
 
 METHODS: Final = {
     Behaviour.APPROVED: "pm_sandbox_visa",
     Behaviour.DECLINED: "pm_sandbox_declined",
     Behaviour.INSUFFICIENT_FUNDS: "pm_sandbox_declined_insufficient_funds",
     Behaviour.REQUIRES_ACTION: "pm_sandbox_requires_action",
+    Behaviour.REFUND_PENDING: "pm_sandbox_refund_pending",
+    Behaviour.REFUND_FAILS: "pm_sandbox_refund_fails",
+}
+
+STATUSES: Final = {
+    Verdict.WON: DisputeStatus.WON,
+    Verdict.LOST: DisputeStatus.LOST,
+    Verdict.ESCALATED: DisputeStatus.NEEDS_RESPONSE,
 }
 
 WORDS: Final = {
@@ -35,7 +53,7 @@ class SandboxHarness:
         return Instrument("pm_ours", MethodType.CARD, token=METHODS[behaviour])
 
     async def prepare(self, fault: Fault, step: type[Request], *, times: int = 1) -> Instrument:
-        prefix = "pm_sandbox_" if step is Authorization else "pm_sandbox_capture_"
+        prefix = {Authorization: "pm_sandbox_", Refund: "pm_sandbox_refund_"}.get(step, "pm_sandbox_capture_")
         return Instrument("pm_ours", MethodType.CARD, token=prefix + WORDS[fault])
 
     async def wait(self) -> None:
@@ -54,6 +72,19 @@ class SandboxHarness:
             captured=account.captured,
             refunded=account.refunded,
         )
+
+    async def end_refunds(self, reference: str, *, are_done: bool) -> None:
+        """An inquiry ends them."""
+
+    async def refund_by_hand(self, reference: str, amount: int) -> str:
+        return self.provider.refund_by_hand(reference, amount)
+
+    async def open_dispute(self, reference: str, *, is_alert: bool = False) -> str:
+        status = DisputeStatus.ALERT if is_alert else DisputeStatus.NEEDS_RESPONSE
+        return self.provider.open_dispute(reference, status=status)
+
+    async def decide_dispute(self, dispute_reference: str, verdict: Verdict) -> None:
+        self.provider.move_dispute(dispute_reference, STATUSES[verdict])
 
     async def accounts_of(self, key: str) -> list[Account]:
         entry = self.provider.books.by_key.get(key)

@@ -4,7 +4,7 @@ Stripe's own document.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -14,7 +14,7 @@ from bursar.providers.stripe.adapter import Stripe
 from simulators import stripe
 from simulators.kit.provider import Provider
 from simulators.kit.server import build, running
-from tests.providers.contract.harness import TIMEOUT_SECONDS, Account, Behaviour, Fault, Faults
+from tests.providers.contract.harness import TIMEOUT_SECONDS, Account, Behaviour, Fault, Faults, Verdict
 from tests.providers.contract.switch import Switch
 from tests.support.ports import free_port
 
@@ -23,6 +23,8 @@ METHODS: Final = {
     Behaviour.DECLINED: "pm_card_visa_chargeDeclined",
     Behaviour.INSUFFICIENT_FUNDS: "pm_card_visa_chargeDeclinedInsufficientFunds",
     Behaviour.REQUIRES_ACTION: "pm_card_authenticationRequired",
+    Behaviour.REFUND_PENDING: "pm_card_pendingRefund",
+    Behaviour.REFUND_FAILS: "pm_card_refundFail",
 }
 
 PATHS: Final[dict[type[Request], str]] = {
@@ -56,6 +58,7 @@ class StripeHarness:
     """The adapter over HTTP, and the simulator of this process beside it."""
 
     def __init__(self, address: str, simulated: Provider) -> None:
+        self._address = address
         self.provider = Switch(adapter(address), adapter(f"http://127.0.0.1:{free_port()}"))
         self._simulated = simulated
         simulated.faults.retry_after_seconds = RETRY_AFTER_SECONDS
@@ -92,6 +95,27 @@ class StripeHarness:
             captured=total["captured"],
             refunded=total["refunded"],
         )
+
+    async def end_refunds(self, reference: str, *, are_done: bool) -> None:
+        await self._control("settle")
+
+    async def refund_by_hand(self, reference: str, amount: int) -> str:
+        headers = {"authorization": "Bearer sk_test_dashboard"}
+        form = {"payment_intent": reference, "amount": str(amount)}
+        async with httpx.AsyncClient(base_url=self._address, trust_env=False) as person:
+            made = (await person.post("/v1/refunds", headers=headers, data=form)).raise_for_status()
+        return str(made.json()["id"])
+
+    async def open_dispute(self, reference: str, *, is_alert: bool = False) -> str:
+        form = {"payment_intent": reference} | ({"is_inquiry": "true"} if is_alert else {})
+        return str((await self._control("disputes", form))["id"])
+
+    async def decide_dispute(self, dispute_reference: str, verdict: Verdict) -> None:
+        await self._control(f"disputes/{dispute_reference}", {"outcome": verdict.lower()})
+
+    async def _control(self, path: str, content: dict[str, str] | None = None) -> Any:
+        async with httpx.AsyncClient(base_url=self._address, trust_env=False) as client:
+            return (await client.post(f"/_sim/{path}", json=content or {})).raise_for_status().json()
 
     async def accounts_of(self, key: str) -> list[Account]:
         entries = self._simulated.books.of("authorized")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bursar.cli.demo.client import Connection
 from bursar.cli.demo.orders import Order
-from bursar.providers.sandbox.methods import METHODS
+from bursar.providers.sandbox.methods import METHODS, Step
 
 PAYMENTS: Final = "/api/v1/payments/core"
 POLL_SECONDS: Final = 0.25
@@ -147,12 +147,13 @@ def _final(order: Order) -> str:
     behaviour = METHODS[order.method]
     if order.course == "cancel_early":
         return "CANCELLED"
-    if behaviour.decline_code and not behaviour.later:
+    if behaviour.decline_code and behaviour.step is Step.AUTHORIZE:
         return "FAILED"
-    if behaviour.fault == "before_effect" and not behaviour.later:
+    if behaviour.fault == "before_effect" and behaviour.step is Step.AUTHORIZE:
         return "CANCELLED"
     is_captured = order.course not in FINAL and order.course != "automatic"
-    if behaviour.later and is_captured and (behaviour.decline_code or behaviour.fault == "before_effect"):
+    is_refused = bool(behaviour.decline_code) or behaviour.fault == "before_effect"
+    if behaviour.step is Step.CAPTURE and is_captured and is_refused:
         return "CANCELLED"
     return FINAL.get(order.course, "COMPLETED")
 

@@ -6,7 +6,16 @@ from typing import Any, Final
 
 from bursar.cli.docs.source import code, table
 from bursar.kit.clock import ManualClock
-from bursar.providers.port import Authorization, Capture, Instrument, MethodType, Outcome
+from bursar.providers.port import (
+    ActionRequired,
+    Authorization,
+    Capture,
+    Instrument,
+    MethodType,
+    Outcome,
+    Refund,
+    Unavailable,
+)
 from bursar.providers.sandbox.adapter import Sandbox
 from bursar.providers.sandbox.methods import ACCOUNTS, CARDS, METHODS
 
@@ -18,8 +27,8 @@ INTRODUCTION = """
 
 The provider `sandbox` is the default. It serves the payment methods below, each with one fixed behaviour, and keeps
 books of its own (`docs/adr/0004-sandbox-books.md`). The columns were filled by asking it: the outcome of an
-authorization and of a capture, and in brackets what an inquiry says afterwards. Voids do as captures do, except that
-none is declined.
+authorization, of a capture and of a refund, and in brackets what an inquiry says afterwards. Voids do as captures do,
+except that none is declined.
 
 - Approved, Declined, ActionRequired: settled.
 - Pending, Unknown: the payment stays `PROCESSING` (202) until an inquiry knows more.
@@ -33,36 +42,50 @@ A payment method that was added by number behaves by that number; one that is no
 """.strip()
 
 
+DISPUTES = """
+The first dispute of a payment has the id `<the payment's transactionId>_dispute_1`, the next one `_dispute_2`. Evidence
+whose `uncategorized_text` has the word `winning_evidence` wins, `losing_evidence` loses, anything else goes under
+review. The sandbox sends no webhooks: bring one (`POST /api/v1/payment-webhooks`, as `dispute.updated`, the dispute's
+id in `payload.data.dispute`), and it is asked how the dispute stands; the same goes for `refund.updated` and
+`payload.data.refund`. What a dispute holds cannot be refunded.
+""".strip()
+
+
 def page() -> str:
     """Every test method with what it does."""
-    rows = []
-    for method_id, behaviour in METHODS.items():
-        authorize, capture = _tried(method_id)
-        rows.append((code(method_id), behaviour.says, authorize, capture))
+    rows = [(code(method_id), behaviour.says, *_tried(method_id)) for method_id, behaviour in METHODS.items()]
     numbers = [(code(number), code(method_id)) for number, method_id in (CARDS | ACCOUNTS).items()]
     return "\n\n".join(
         (
             INTRODUCTION,
-            table(("method", "behaviour", "authorize", "capture"), rows),
+            table(("method", "behaviour", "authorize", "capture", "refund"), rows),
             NUMBERS,
             table(("number", "behaves like"), numbers),
+            DISPUTES,
         )
     )
 
 
-def _tried(method_id: str) -> tuple[str, str]:
+def _tried(method_id: str) -> tuple[str, str, str]:
+    """What is said of an authorization, of a capture, and of a refund of half of it."""
     sandbox, authorization = _sandbox(), _authorization(method_id)
-    said = _both(sandbox, authorization)
+    authorized = _both(sandbox, authorization)
     if method_id not in _held(sandbox):
-        return said, ""
-    return said, _both(sandbox, Capture("capture", _reference(sandbox), AMOUNT, "EUR", is_final=True, asked_at=MOMENT))
+        return authorized, "", ""
+    reference = _reference(sandbox)
+    captured = _both(sandbox, Capture("capture", reference, AMOUNT, "EUR", is_final=True, asked_at=MOMENT))
+    if not sandbox.books.accounts[reference].captured:
+        return authorized, captured, ""
+    return authorized, captured, _both(sandbox, Refund("refund", reference, AMOUNT // 2, "EUR", MOMENT))
 
 
-def _both(sandbox: Sandbox, request: Authorization | Capture) -> str:
-    """The outcome of a request and, where it settles nothing, what an inquiry says afterwards."""
-    outcome = _told(sandbox.execute(request))
+def _both(sandbox: Sandbox, request: Authorization | Capture | Refund) -> str:
+    """The outcome of a request and what an inquiry says afterwards, where it says something else."""
+    outcome, asked = _told(sandbox.execute(request)), ""
+    if not isinstance(outcome, ActionRequired | Unavailable):
+        asked = type(_told(sandbox.inquire(request))).__name__
     name = type(outcome).__name__
-    return name if name not in ("Pending", "Unknown") else f"{name} ({type(_told(sandbox.inquire(request))).__name__})"
+    return f"{name} ({asked})" if asked not in ("", name) else name
 
 
 def _sandbox() -> Sandbox:

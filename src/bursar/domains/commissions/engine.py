@@ -17,6 +17,9 @@ from bursar.domains.commissions.experiments import Experiments
 from bursar.domains.commissions.model import Commission, Experiment, Facts, Rule, Status, Unit
 from bursar.kit.money import AMOUNT_MAX
 
+FOUND_MAX: Final = 20_000
+"""Pairs of a vendor and a category whose rules are kept in their order."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -85,28 +88,39 @@ def explain(rules: Iterable[Rule], facts: Facts) -> Choice:
 
 
 class Index:
-    """Active rules, arranged so that those of a vendor and a category are found at once."""
+    """Active rules, arranged so that those of a vendor and a category are found at once.
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    tried: the id of a rule that counts as in force at all times, whatever its dates say; they rank it all the same.
+    """
+
+    def __init__(self, rules: Iterable[Rule], *, tried: str | None = None) -> None:
         self.rules: Sequence[Rule] = sorted((rule for rule in rules if rule.status is Status.ACTIVE), key=rank)
         self.experiments = Experiments(self.rules)
-        self._standings = [_standing(rule, None) for rule in self.rules]
+        self._standings = [_standing(rule, None, is_dated=rule.id != tried) for rule in self.rules]
         self._places: dict[tuple[str | None, str | None], list[int]] = {}
         for place, rule in enumerate(self.rules):
             self._places.setdefault((rule.vendor_id, rule.category_id), []).append(place)
+        self._found: dict[tuple[str, str | None], list[_Standing]] = {}
 
     def choose(self, facts: Facts, *, limit: int) -> Choice:
         """The rule that counts, and the first `limit` of those that speak of the vendor and the category. The same
         winner as `explain`.
         """
-        vendor_id, category_id = facts.vendor_id, facts.category_id
+        sold = facts.vendor_id, facts.category_id
+        standings = self._found.get(sold)
+        if standings is None:
+            if len(self._found) == FOUND_MAX:
+                self._found.clear()
+            standings = self._found[sold] = self._find(*sold)
+        return _choose(standings, len(standings), facts, self.experiments, limit=limit)
+
+    def _find(self, vendor_id: str, category_id: str | None) -> list["_Standing"]:
+        """The rules that speak of a vendor and a category, in their order."""
         keys: list[tuple[str | None, str | None]] = [(vendor_id, None), (None, None)]
         if category_id is not None:
             keys += [(vendor_id, category_id), (None, category_id)]
-        found = [places for key in keys if (places := self._places.get(key)) is not None]
-        places = found[0] if len(found) == 1 else sorted(chain.from_iterable(found))
-        standings = map(self._standings.__getitem__, places)
-        return _choose(standings, len(places), facts, self.experiments, limit=limit)
+        places = chain.from_iterable(self._places.get(key, ()) for key in keys)
+        return [self._standings[place] for place in sorted(places)]
 
 
 _Standing = tuple[
@@ -124,15 +138,15 @@ _Standing = tuple[
 """A rule laid out for the loop below, which every calculation runs."""
 
 
-def _standing(rule: Rule, elsewhere: WhyNot | None) -> _Standing:
+def _standing(rule: Rule, elsewhere: WhyNot | None, *, is_dated: bool = True) -> _Standing:
     return (
         rank(rule),
         rule,
         elsewhere,
         rule.transaction_type,
         rule.currency,
-        rule.effective_from,
-        rule.effective_to,
+        rule.effective_from if is_dated else _EPOCH,
+        rule.effective_to if is_dated else None,
         rule.min_amount or 1,
         rule.max_amount or AMOUNT_MAX,
         rule.experiment,

@@ -47,6 +47,8 @@ async def calculate_commission(call: Call, query: Asked) -> Answer:
     _must_be_of(call, query.vendor_id)
     facts = query.facts(call.bursar.clock.now())
     choice = service.choose(call.bursar, facts, limit=query.limit)
+    if query.volume is None:
+        facts = await service.measured(call.bursar, facts, choice.winner)
     return ok(render_calculation(facts, choice, engine.commission(choice.winner, facts)))
 
 

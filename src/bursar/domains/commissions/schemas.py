@@ -235,7 +235,8 @@ class CheckConflicts(RuleTerms):
 
 class Transaction(BaseModel):
     """A transaction as rules see it. at: now, where absent. volume: what the vendor sold before, within the window of
-    the rule that counts, in minor units. limit: how many of the rules considered are shown.
+    the rule that counts, in minor units; as its transactions have it, where absent. limit: how many of the rules
+    considered are shown.
     """
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel, frozen=True)
@@ -246,7 +247,7 @@ class Transaction(BaseModel):
     category_id: ForeignId | None = None
     transaction_type: TransactionType = CHARGE
     customer_id: ForeignId | None = None
-    volume: Annotated[int, Field(ge=0, le=VOLUME_MAX)] = 0
+    volume: Annotated[int, Field(ge=0, le=VOLUME_MAX)] | None = None
     at: Moment | None = None
     limit: Annotated[int, Field(ge=0, le=CONSIDERED_MAX)] = CONSIDERED
 
@@ -260,7 +261,7 @@ class Transaction(BaseModel):
             category_id=self.category_id,
             transaction_type=self.transaction_type,
             customer_id=self.customer_id,
-            volume=self.volume,
+            volume=self.volume or 0,
         )
 
 

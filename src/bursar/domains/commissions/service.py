@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+import msgspec
 
 from bursar.domains.commissions import conflicts, engine, store
 from bursar.domains.commissions.change import change
@@ -50,15 +52,30 @@ def choose(app: App, facts: Facts, *, limit: int) -> Choice:
     return index.choose(facts, limit=limit)
 
 
-def calculate(app: App, facts: Facts) -> Commission:
-    """What is charged on a transaction by the rules of now: no I/O; the active rules are kept in process."""
-    return engine.commission(choose(app, facts, limit=0).winner, facts)
+def charge(winner: Rule | None, facts: Facts) -> Commission:
+    """What the rule that counts charges on a transaction, whose volume is that of the rule's window. Pure."""
+    return engine.commission(winner, facts)
 
 
-def volume_window(app: App, facts: Facts) -> int | None:
-    """Over how many days before `facts.at` the vendor's volume counts for the rule that wins; None: it does not."""
-    winner = choose(app, facts, limit=0).winner
-    return None if winner is None else winner.volume_window_days
+async def measured(app: App, facts: Facts, winner: Rule | None) -> Facts:
+    """The facts with what the vendor sold within the winner's window before them, where it has one."""
+    if winner is None or winner.volume_window_days is None:
+        return facts
+    since = facts.at - timedelta(days=winner.volume_window_days)
+    volume = await app.vendor_volume(app, facts.vendor_id, facts.currency, since, facts.at)
+    return msgspec.structs.replace(facts, volume=volume)
+
+
+async def get(app: App, rule_id: str) -> Rule:
+    """The rule as last committed. Raises NotFound."""
+    return found(await app.reader.get(store.TABLE, rule_id), "commission rule")
+
+
+def trial(app: App, rule: Rule) -> tuple[engine.Index, engine.Index]:
+    """The active rules without `rule`, and with it as if it were active and had been in force at all times."""
+    others = [other for other in app.commission_rules.rows if other.id != rule.id]
+    tried = msgspec.structs.replace(rule, status=Status.ACTIVE)
+    return engine.Index(others), engine.Index([*others, tried], tried=rule.id)
 
 
 async def create(app: App, origin: Origin, claim: Claim | None, request: CreateRule) -> Answer:

@@ -71,8 +71,9 @@ KINDS: Final[dict[str, Kind]] = {
     "order.cancelled": Kind(
         OrderCancelled,
         "orderId",
-        "Every payment of the order is cancelled, its authorization voided. One that was captured has to be refunded: "
-        "the event stays `WAITING` for `refunds` until all of it was.",
+        "Every payment of the order is cancelled, its authorization voided; what was captured is refunded, once for "
+        "each event and payment. Until all of it was, the event stays `WAITING`: for `refunds`, for `refund_approval` "
+        "where a person has to approve one, for `refund_refused` where one came to nothing and a person has to look.",
     ),
     "order.delivered": Kind(OrderDelivered, "orderId", "Recorded.", is_recorded=True),
     "inventory.*": Kind(InventoryChanged, "itemId", "Recorded.", is_recorded=True),

@@ -13,7 +13,7 @@ ATTEMPTS_MAX: Final = 12
 
 
 class Status(StrEnum):
-    """WAITING: it has to be done, and what does it is not there yet; `reason` names it."""
+    """WAITING: it was begun, and ends when what `reason` names has come to its end."""
 
     RECEIVED = "RECEIVED"
     PROCESSED = "PROCESSED"
@@ -63,6 +63,7 @@ MACHINE: Final = Machine(
         (_S.RECEIVED, "wait", _S.WAITING, "integration_event.waiting"),
         (_S.RECEIVED, "try_again", _S.RECEIVED, "integration_event.attempt_failed"),
         (_S.RECEIVED, "fail", _S.FAILED, "integration_event.failed"),
+        (_S.WAITING, "wait", _S.WAITING, "integration_event.waiting"),
         (_S.WAITING, "process", _S.PROCESSED, "integration_event.processed"),
         (_S.FAILED, "retry", _S.RECEIVED, "integration_event.retried"),
     ],

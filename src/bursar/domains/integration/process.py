@@ -15,6 +15,8 @@ from bursar.domains.kyc.model import News, SubjectType
 from bursar.domains.kyc.model import Status as KycStatus
 from bursar.domains.payment_methods import service as payment_methods
 from bursar.domains.payments import service as payments
+from bursar.domains.refunds import service as refunds
+from bursar.domains.refunds.model import Status as RefundStatus
 from bursar.infra import audit, jobs, personal
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx
@@ -23,10 +25,14 @@ from bursar.infra.jobs import NotYet
 log = structlog.get_logger()
 
 REFUND: Final = "integration.refund"
-"""The job of an event that waits for refunds: it ends when nothing of the order is left to refund."""
+"""The job of an event that waits for refunds: it ends when they are all completed."""
 
 REFUNDS: Final = "refunds"
-"""What such an event waits for."""
+APPROVAL: Final = "refund_approval"
+REFUSED: Final = "refund_refused"
+"""What such an event waits for: refunds; people who have to approve one; somebody who looks, since one came to
+nothing.
+"""
 
 Handler = Callable[[App, Origin, IntegrationEvent], Awaitable[str | None]]
 
@@ -54,12 +60,15 @@ async def process(app: App, row_id: str) -> None:
 async def refund(app: App, row_id: str) -> None:
     """See whether all payments of a cancelled order were given back meanwhile. Raises NotYet while one was not.
 
-    Emits integration_event.processed.
+    Emits integration_event.processed, or .waiting when it waits for something else than before.
     """
     row = await service.get(app, row_id)
     if row.status is not Status.WAITING:
         return
-    if await _order_cancelled(app, _origin(row), row) is not None:
+    waits_for = await _order_cancelled(app, _origin(row), row)
+    if waits_for is not None and waits_for != row.reason:
+        await _wait_on(app, row, waits_for)
+    if waits_for is not None:
         raise NotYet("payments of the order are captured and not refunded")
     await _end(app, row, None)
 
@@ -69,7 +78,21 @@ async def _order_cancelled(app: App, origin: Origin, row: IntegrationEvent) -> s
     given_back = await payments.on_order_cancelled(app, origin, order_id=row.data["orderId"], reason=reason)
     if given_back.under_way:
         raise NotYet(f"{len(given_back.under_way)} payment(s) are still under way")
-    return REFUNDS if given_back.to_refund else None
+    if not given_back.to_refund:
+        return None
+    asked = await refunds.on_order_cancelled(
+        app, origin, payment_ids=given_back.to_refund, reason=reason, source=f"{row.type}:{row.id}"
+    )
+    return _waits_for({refund.status for refund in await refunds.of_ids(app, asked)})
+
+
+def _waits_for(statuses: set[RefundStatus]) -> str | None:
+    """What an order's refunds that are not completed wait for."""
+    if RefundStatus.PENDING_APPROVAL in statuses:
+        return APPROVAL
+    if statuses & {RefundStatus.APPROVED, RefundStatus.PROCESSING}:
+        return REFUNDS
+    return REFUSED if statuses - {RefundStatus.COMPLETED} else None
 
 
 async def _customer_erased(app: App, origin: Origin, row: IntegrationEvent) -> None:
@@ -123,6 +146,17 @@ async def _end(app: App, row: IntegrationEvent, waits_for: str | None) -> None:
             jobs.defer(tx, REFUND, {"integrationEventId": row.id}, key=f"{REFUND}:{row.id}")
 
     await app.batcher.run(Command("integration_event.end", row.id, decide, _origin(row)))
+
+
+async def _wait_on(app: App, row: IntegrationEvent, waits_for: str) -> None:
+    """It waits for something else than before."""
+
+    async def decide(tx: Tx) -> None:
+        before = await store.lock(tx, row.id)
+        if before.version == row.version:
+            change(tx, before, "wait", reason=waits_for)
+
+    await app.batcher.run(Command("integration_event.wait", row.id, decide, _origin(row)))
 
 
 async def _note(app: App, row: IntegrationEvent, error: str) -> Status:

@@ -8,7 +8,15 @@ from typing import Final, NamedTuple
 import msgspec
 
 CLEARING: Final = "provider:{}:clearing"
+VENDOR_PENDING: Final = "vendor:{}:pending"
+BANK: Final = "bank:{}"
 UNALLOCATED: Final = "unallocated"
+REFUNDS: Final = "refunds"
+COMMISSION: Final = "commission_revenue"
+PROVIDER_FEES: Final = "provider_fees"
+DISPUTE_LOSSES: Final = "dispute_losses"
+DISPUTE_FEES: Final = "dispute_fees"
+SUSPENSE: Final = "suspense"
 
 CHART: Final[dict[str, tuple[str, bool]]] = {
     # first part of the name: (kind, may its balance change sides)
@@ -32,10 +40,13 @@ CHART: Final[dict[str, tuple[str, bool]]] = {
 
 
 class Line(NamedTuple):
-    """One line of a journal: an account's name and signed minor units; debit positive."""
+    """One line of a journal: an account's name and signed minor units; debit positive. about: the id of what it is
+    for, where that is not what the journal is about.
+    """
 
     account: str
     amount: int
+    about: str | None = None
 
 
 class JournalRow(msgspec.Struct, frozen=True):
@@ -44,6 +55,18 @@ class JournalRow(msgspec.Struct, frozen=True):
     reference: str
     line_count: int
     digest: str
+    occurred_at: datetime
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """What a journal moved on an account, minor units, debit positive. about: the id of what it was for."""
+
+    journal_id: str
+    type: str
+    reference: str
+    about: str
+    amount: int
+    currency: str
     occurred_at: datetime
 
 
@@ -63,6 +86,16 @@ class PostingRow(msgspec.Struct, frozen=True):
 def clearing(provider: str) -> str:
     """The account of what `provider` has captured and not yet paid out to us."""
     return CLEARING.format(provider)
+
+
+def vendor_pending(vendor_id: str) -> str:
+    """The account of what a vendor has earned and may not be settled yet."""
+    return VENDOR_PENDING.format(vendor_id)
+
+
+def bank(name: str) -> str:
+    """The account of our cash at a bank."""
+    return BANK.format(name)
 
 
 def digest(journal_id: str, journal_type: str, reference: str, lines: Sequence[tuple[int, str, str, int, str]]) -> str:

@@ -27,6 +27,8 @@ async def exchange(app: App) -> None:
             for news in await provider.exchange():
                 try:
                     await apply(app, news)
+                    if news.is_late and not news.is_verification:
+                        await app.on_bank_return(app, SYSTEM, news)
                 except Problem as problem:
                     log.warning("payment_method.bank_news_waits", news_id=news.id, code=problem.code)
                 else:

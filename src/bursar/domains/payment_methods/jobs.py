@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from bursar.domains.context import App
-from bursar.domains.payment_methods import bank_news, default, manage, refresh, store, verification
+from bursar.domains.payment_methods import bank_news, default, manage, refresh, service, store, verification
 from bursar.domains.payment_methods.model import PaymentMethod, PaymentMethodUnusable, VerificationNotOffered
 from bursar.infra.jobs import JobType, NotYet, Schedule
 from bursar.kit.errors import RowBusy
@@ -32,6 +32,11 @@ async def forget(app: App, args: dict[str, Any]) -> None:
 async def send_micro_deposits(app: App, args: dict[str, Any]) -> None:
     """Send the two amounts."""
     await verification.send_micro_deposits(app, args["paymentMethodId"], args["key"])
+
+
+async def verify(app: App, args: dict[str, Any]) -> None:
+    """Ask for the verification again that a customer's action was for."""
+    await verification.go_on(app, args["paymentMethodId"])
 
 
 async def expire(app: App) -> None:
@@ -63,6 +68,7 @@ async def refresh_expiring(app: App) -> None:
 TYPES: Final = (
     JobType(manage.FORGET, forget, attempts_max=50),
     JobType(verification.SEND_MICRO_DEPOSITS, send_micro_deposits, attempts_max=50),
+    JobType(service.VERIFY, verify, attempts_max=50),
 )
 SCHEDULES: Final = (
     Schedule("payment_methods.expire", 60, expire),

@@ -2,7 +2,7 @@
 `verify`, changing and removing one in `manage`.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,7 +23,7 @@ from bursar.domains.payment_methods.model import (
 )
 from bursar.domains.payment_methods.schemas import render
 from bursar.domains.payment_methods.serial import serially
-from bursar.infra import personal
+from bursar.infra import jobs, personal
 from bursar.infra.answer import Answer, ok
 from bursar.infra.db import SYSTEM, Origin, Tx, found
 from bursar.infra.http.types import PageQuery
@@ -31,6 +31,9 @@ from bursar.infra.idempotency import Claim
 from bursar.kit import ids
 from bursar.kit.paging import LIMIT_MAX
 from bursar.providers.port import BankAccount, Card, Instrument, MethodDetails, MethodType, Wallet
+
+VERIFY: Final = "payment_method.verify"
+"""The job that asks for a verification again, since the customer was at his bank."""
 
 
 class Usable(msgspec.Struct, frozen=True):
@@ -111,6 +114,18 @@ async def on_provider_change(app: App, provider: str, token: str, details: Metho
     methods = await store.by_provider_token(app.database, provider, token)
     for method in methods:
         await apply_details(app, SYSTEM, None, method, details)
+    return len(methods)
+
+
+async def on_verification_notice(app: App, origin: Origin, *, provider: str, reference: str) -> int:
+    """A provider has news of a verification for which a customer was sent to an action: a job asks for it again.
+    Returns how many methods wait for it. Safe to repeat.
+    """
+    methods = await store.by_verification(app.database, provider, reference)
+    if methods:
+        async with app.database.transaction(now=app.clock.now(), origin=origin) as tx:
+            for method in methods:
+                jobs.defer(tx, VERIFY, {"paymentMethodId": method.id}, key=f"{VERIFY}:{method.id}")
     return len(methods)
 
 

@@ -88,6 +88,12 @@ async def by_provider_token(database: Database, provider: str, token: str) -> li
     return await database.page(TABLE, "where provider_tokens @> $1", {provider: token})
 
 
+async def by_verification(database: Database, provider: str, reference: str) -> list[PaymentMethod]:
+    """The methods that wait for a provider's verification."""
+    condition = "where verification ->> 'reference' = $1 and verification ->> 'provider' = $2 and status <> 'REMOVED'"
+    return await database.page(TABLE, condition, reference, provider)
+
+
 async def expired(database: Database, day: date, *, limit: int) -> list[PaymentMethod]:
     """Methods that are expired on `day` and do not say so yet."""
     return await database.page(

@@ -37,6 +37,7 @@ SEND_MICRO_DEPOSITS: Final = "payment_method.send_micro_deposits"
 """The job that has the two amounts sent."""
 
 CENTS_MAX: Final = 99
+HTTP_ACCEPTED: Final = 202
 
 
 async def verify(
@@ -62,6 +63,19 @@ async def verify(
     if request.amounts is None:
         return await _send_amounts(app, origin, claim, method)
     return await _compare_amounts(app, origin, claim, method, tuple(sorted(request.amounts)))
+
+
+async def go_on(app: App, method_id: str) -> None:
+    """Ask for a verification again whose customer has been at his bank. Safe to repeat. Raises NotYet.
+
+    Emits the event of the verification's table.
+    """
+    method = await service.get(app, method_id)
+    if method.verification is None or method.verification.reference is None or method.status is Status.REMOVED:
+        return
+    answer = await _ask_provider(app, SYSTEM, None, method, VerifyPaymentMethod())
+    if answer.status == HTTP_ACCEPTED:
+        raise NotYet("the provider did not say what became of the verification")
 
 
 async def _ask_provider(

@@ -128,8 +128,9 @@ class Asker(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
 
 class Payment(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row of payments. Amounts in minor units of `currency`; amount_capturing: asked of the provider, not settled
-    yet.
+    """A row of payments. Amounts in minor units of `currency`. amount_capturing: asked of the provider, not settled
+    yet. amount_unallocated: captured, and neither in a transaction nor given back from there. amount_refunding: asked
+    back, not settled yet.
     """
 
     id: str
@@ -145,7 +146,10 @@ class Payment(msgspec.Struct, frozen=True, omit_defaults=True):
     amount_authorized: int
     amount_capturing: int
     amount_captured: int
+    amount_unallocated: int
+    amount_refunding: int
     amount_refunded: int
+    amount_disputed: int
     is_capture_final: bool
     provider: str
     attempts: tuple[Attempt, ...]
@@ -175,6 +179,12 @@ class Payment(msgspec.Struct, frozen=True, omit_defaults=True):
         """What may still be asked for: authorized, neither captured nor being captured."""
         return self.amount_authorized - self.amount_captured - self.amount_capturing
 
+    @property
+    def amount_refundable(self) -> int:
+        """What may still be asked back."""
+        taken = self.amount_refunded + self.amount_refunding + self.amount_disputed
+        return max(0, self.amount_captured - taken)
+
     def attempt(self, attempt_id: str) -> Attempt | None:
         """The open attempt of that id; None where it was settled."""
         return next((attempt for attempt in self.attempts if attempt.id == attempt_id), None)
@@ -186,6 +196,18 @@ class Payment(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class AmountExceedsCapturable(Problem):
     status, code, title = 409, "amount_exceeds_capturable", "The authorization does not cover this capture"
+
+
+class PaymentNotCaptured(Problem):
+    status, code, title = 409, "payment_not_captured", "Nothing of this payment was captured"
+
+
+class AmountExceedsUnallocated(Problem):
+    status, code, title = 409, "amount_exceeds_unallocated", "Less of the payment's money is left to allocate"
+
+
+class AmountExceedsRefundable(Problem):
+    status, code, title = 409, "amount_exceeds_refundable", "Less of the payment is left to refund"
 
 
 class FinalCaptureUnderWay(Problem):

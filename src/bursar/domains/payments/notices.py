@@ -18,6 +18,7 @@ from bursar.infra import jobs
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx
 from bursar.infra.jobs import NotYet
+from bursar.infra.steps import Asked
 from bursar.kit import ids
 from bursar.kit.errors import InvalidTransition
 from bursar.providers import port
@@ -54,7 +55,7 @@ async def notice(app: App, origin: Origin, *, provider: str, says: Says, named: 
 
 
 async def _notice(app: App, origin: Origin, provider: str, says: Says, named: Named) -> Noticed | None:
-    payment = await _find(app, provider, named)
+    payment = await find(app, provider, named)
     if payment is None:
         return None
     if payment.status in PROCESSING:
@@ -70,7 +71,7 @@ async def _notice(app: App, origin: Origin, provider: str, says: Says, named: Na
 
 async def preview(app: App, *, provider: str, says: Says, named: Named) -> Noticed | None:
     """See service.preview_notice."""
-    payment = await _find(app, provider, named)
+    payment = await find(app, provider, named)
     if payment is None:
         return None
     if payment.status in PROCESSING:
@@ -98,12 +99,12 @@ async def look(app: App, origin: Origin, payment: Payment) -> Payment:
         before = await store.lock(tx, payment.id)
         if before.version != payment.version:
             raise _Moved("the payment has moved on")
-        return book_state(tx, before, state)
+        return await book_state(tx, app, before, state)
 
     return await app.batcher.run(Command("payment.catch_up", payment.id, decide, origin))
 
 
-async def _find(app: App, provider: str, named: Named) -> Payment | None:
+async def find(app: App, provider: str, named: Named) -> Payment | None:
     """The payment that is named, if it goes through that provider."""
     payment = None
     if named.payment_id is not None:
@@ -146,7 +147,7 @@ async def _settle_open(app: App, payment: Payment) -> Noticed:
 async def _go_on(app: App, origin: Origin, payment: Payment) -> Noticed:
     """The customer has done, or failed to do, what was asked of him: the provider is asked for the authorization."""
     try:
-        answer = await steps.authorize(app, steps.Asked(origin), payment.id, method_id=None)
+        answer = await steps.authorize(app, Asked(origin), payment.id, method_id=None)
     except InvalidTransition as error:  # somebody else goes on with it
         raise NotYet("a step is under way") from error
     if answer.status == steps.HTTP_ACCEPTED or answer.status >= 500:

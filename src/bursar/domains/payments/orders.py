@@ -7,9 +7,9 @@ import msgspec
 from bursar.domains.context import App
 from bursar.domains.payments import steps, store
 from bursar.domains.payments.model import MACHINE, PROCESSING, Payment, Status
-from bursar.domains.payments.steps import Asked
 from bursar.infra.db import Origin
 from bursar.infra.http.types import PageQuery
+from bursar.infra.steps import Asked
 from bursar.kit.errors import InvalidTransition
 from bursar.kit.paging import LIMIT_MAX
 
@@ -31,11 +31,11 @@ async def cancel(app: App, origin: Origin, *, order_id: str, reason: str) -> Giv
     Emits what `steps.end` and `steps.complete` do. Safe to repeat: what has ended stays as it is.
     """
     under_way, to_refund = [], []
-    async for found in _of_order(app, order_id):
+    async for found in of_order(app, order_id):
         payment = await steps.repair(app, found)
         if not await _release(app, origin, payment, reason):
             under_way.append(payment.id)
-        elif payment.amount_captured > payment.amount_refunded:
+        elif payment.amount_captured > payment.amount_refunded + payment.amount_disputed:
             to_refund.append(payment.id)
     return GivenBack(tuple(under_way), tuple(to_refund))
 
@@ -56,7 +56,8 @@ async def _release(app: App, origin: Origin, payment: Payment, reason: str) -> b
     return answer.status == HTTP_OK
 
 
-async def _of_order(app: App, order_id: str) -> AsyncIterator[Payment]:
+async def of_order(app: App, order_id: str) -> AsyncIterator[Payment]:
+    """The payments of an order, newest first."""
     cursor = None
     while True:
         page = await store.page(app.database, PageQuery(limit=LIMIT_MAX, cursor=cursor), order_id=order_id)

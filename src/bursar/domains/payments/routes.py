@@ -19,12 +19,12 @@ from bursar.domains.payments.schemas import (
     UpdatePayment,
     render,
 )
-from bursar.domains.payments.steps import Asked
 from bursar.infra import events
 from bursar.infra.answer import Answer, ok
 from bursar.infra.http.call import Call
 from bursar.infra.http.route import LeanRoute
 from bursar.infra.http.types import ForeignId, Paging, ResourceId, Text, listing
+from bursar.infra.steps import Asked
 from bursar.kit import ids
 from bursar.kit.errors import Forbidden, NotFound
 from bursar.kit.paging import Page

@@ -115,8 +115,11 @@ class PaymentView(ResponseModel):
     transaction_id: str | None
     amount_authorized: int
     amount_captured: int
+    amount_unallocated: int
+    amount_refunding: int
     amount_refunded: int
     amount_refundable: int
+    amount_disputed: int
     refund_status: Literal["NONE", "PARTIAL", "FULL"]
     dispute_status: str | None
     failure_code: str | None
@@ -167,7 +170,7 @@ class Timeline(ResponseModel):
 
 def render(payment: Payment) -> dict[str, Any]:
     """The payment as PaymentView, without personal data: what is kept for idempotency keys and shown in lists."""
-    refundable = payment.amount_captured - payment.amount_refunded
+    is_all_refunded = payment.amount_refunded == payment.amount_captured
     return {
         "id": payment.id,
         "version": payment.version,
@@ -185,9 +188,12 @@ def render(payment: Payment) -> dict[str, Any]:
         "transactionId": payment.provider_transaction_id,
         "amountAuthorized": payment.amount_authorized,
         "amountCaptured": payment.amount_captured,
+        "amountUnallocated": payment.amount_unallocated,
+        "amountRefunding": payment.amount_refunding,
         "amountRefunded": payment.amount_refunded,
-        "amountRefundable": refundable,
-        "refundStatus": "NONE" if not payment.amount_refunded else "PARTIAL" if refundable else "FULL",
+        "amountRefundable": payment.amount_refundable,
+        "amountDisputed": payment.amount_disputed,
+        "refundStatus": "NONE" if not payment.amount_refunded else "FULL" if is_all_refunded else "PARTIAL",
         "disputeStatus": payment.dispute_status,
         "failureCode": payment.failure_code,
         "failureReason": payment.failure_reason,

@@ -2,6 +2,7 @@
 `steps`.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -10,8 +11,22 @@ from bursar.domains.context import App
 from bursar.domains.fraud import score
 from bursar.domains.fraud import service as fraud
 from bursar.domains.fraud.model import Decision
+from bursar.domains.ledger import service as ledger
 from bursar.domains.payment_methods import service as payment_methods
 from bursar.domains.payments import notices, orders, store
+from bursar.domains.payments.amounts import (
+    allocate,
+    book_dispute,
+    book_refund,
+    end_dispute,
+    locked,
+    refuse_refund,
+    release_refund,
+    reserve_refund,
+    reverse_refund,
+    show_dispute,
+    unallocate,
+)
 from bursar.domains.payments.change import change, emit
 from bursar.domains.payments.model import (
     EVENT_CREATED,
@@ -35,6 +50,34 @@ from bursar.infra.http.types import METADATA_KEYS_MAX
 from bursar.infra.idempotency import Claim
 from bursar.kit import ids
 from bursar.kit.machine import match_version
+
+__all__ = [
+    "allocate",
+    "book_dispute",
+    "book_refund",
+    "create",
+    "end_dispute",
+    "find",
+    "find_by_step",
+    "get",
+    "known",
+    "locked",
+    "of_ids",
+    "of_order",
+    "on_fraud_reviewed",
+    "on_order_cancelled",
+    "on_provider_notice",
+    "preview_notice",
+    "references",
+    "refuse_refund",
+    "release_refund",
+    "reserve_refund",
+    "reverse_refund",
+    "show",
+    "show_dispute",
+    "unallocate",
+    "update",
+]
 
 LOCATION = "/api/v1/payments/core/{}"
 
@@ -82,7 +125,10 @@ async def _create(tx: Tx, app: App, request: CreatePayment) -> Payment:
         amount_authorized=0,
         amount_capturing=0,
         amount_captured=0,
+        amount_unallocated=0,
+        amount_refunding=0,
         amount_refunded=0,
+        amount_disputed=0,
         is_capture_final=False,
         provider=next(iter(app.providers)),
         attempts=(),
@@ -170,6 +216,37 @@ async def update(
 async def get(app: App, payment_id: str) -> Payment:
     """The payment as last committed. Raises NotFound."""
     return found(await app.reader.get(store.TABLE, payment_id), "payment")
+
+
+async def of_ids(app: App, payment_ids: Collection[str]) -> list[Payment]:
+    """The payments of those ids, as last committed; in no order."""
+    return await store.of_ids(app.database, payment_ids)
+
+
+async def references(app: App, payment_ids: Collection[str]) -> dict[str, str | None]:
+    """The provider's reference of each payment."""
+    return await store.references(app.database, payment_ids)
+
+
+async def known(app: App, *, provider: str, references: Collection[str]) -> dict[str, str]:
+    """The payment of each of a provider's references that is known; the newest, where one was used twice."""
+    return await store.known(app.database, provider, references)
+
+
+async def of_order(app: App, order_id: str) -> list[Payment]:
+    """The payments of an order, as last committed, newest first."""
+    return [payment async for payment in orders.of_order(app, order_id)]
+
+
+async def find(app: App, *, provider: str, named: Named) -> Payment | None:
+    """The payment that a provider names, if it goes through that provider."""
+    return await notices.find(app, provider, named)
+
+
+async def find_by_step(app: App, *, key: str) -> Payment | None:
+    """The payment of which that step captured something. key: the attempt's id."""
+    payment_id = await ledger.find_about(app.database, f"capture:{key}")
+    return None if payment_id is None else await app.reader.get(store.TABLE, payment_id)
 
 
 async def show(app: App, payment: Payment) -> dict[str, Any]:

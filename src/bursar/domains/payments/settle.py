@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from bursar.domains.context import App
 from bursar.domains.ledger import service as ledger
 from bursar.domains.ledger.model import UNALLOCATED, Line, clearing
 from bursar.domains.payments import store
@@ -49,11 +50,11 @@ UNAVAILABLE_RETRY_SECONDS = 5
 
 async def settle_in(
     tx: Tx,
+    app: App,
     payment_id: str,
     attempt_id: str,
     outcome: Outcome,
     *,
-    authorization_days: int,
     claim: Claim | None = None,
     can_reroute: bool = False,
 ) -> Answer | tuple[Payment, Attempt]:
@@ -63,7 +64,7 @@ async def settle_in(
     can_reroute: somebody waits, and the outcome was never unknown: where this provider certainly did nothing and there
     is another, returns the attempt with that one.
 
-    Emits what the payment's table names. Posts a journal for a capture. Idempotent by the attempt.
+    Emits what the payment's table names. Posts a capture, and what follows from it. Idempotent by the attempt.
     """
     payment = await store.lock(tx, payment_id)
     attempt = payment.attempt(attempt_id)
@@ -75,7 +76,7 @@ async def settle_in(
     asker = payment.asker(attempt)
     match outcome:
         case Approved():
-            after = _approve(tx, payment, attempt, outcome, authorization_days)
+            after = await _approve(tx, app, payment, attempt, outcome)
             return _closed(tx, asker, ok(render(after), version=after.version))
         case ActionRequired():
             after = change(
@@ -109,13 +110,13 @@ async def settle_in(
             return _wait(tx, payment, attempt)
 
 
-def _approve(tx: Tx, payment: Payment, attempt: Attempt, outcome: Approved, authorization_days: int) -> Payment:
+async def _approve(tx: Tx, app: App, payment: Payment, attempt: Attempt, outcome: Approved) -> Payment:
     if attempt.kind is Kind.VOID:
         return change(tx, payment, f"voided_to_{attempt.ends_in}", **_ended(tx, attempt))
     if attempt.kind is Kind.CAPTURE:
         action, changes = captured(payment, attempt)
-        _post_capture(tx, payment, attempt)
-        return change(tx, payment, action, captured_at=tx.now, **changes)
+        changes |= await _book_capture(tx, app, payment, attempt.amount, attempt.id)
+        return change(tx, payment, action, **changes)
     changes = {
         "attempts": (),
         "amount_authorized": attempt.amount,
@@ -123,28 +124,33 @@ def _approve(tx: Tx, payment: Payment, attempt: Attempt, outcome: Approved, auth
         "authorized_at": tx.now,
     }
     if payment.capture_method is CaptureMethod.AUTOMATIC:
-        _post_capture(tx, payment, attempt)
-        return change(tx, payment, "charged", amount_captured=attempt.amount, captured_at=tx.now, **changes)
-    expires_at = outcome.expires_at or tx.now + timedelta(days=authorization_days)
+        named = msgspec.structs.replace(payment, provider_transaction_id=outcome.reference)
+        changes |= await _book_capture(tx, app, named, attempt.amount, attempt.id)
+        return change(tx, payment, "charged", amount_captured=attempt.amount, **changes)
+    expires_at = outcome.expires_at or tx.now + timedelta(days=app.settings.authorization_days)
     return change(tx, payment, "authorized", authorization_expires_at=expires_at, **changes)
 
 
-def _post_capture(tx: Tx, payment: Payment, attempt: Attempt) -> None:
+async def _book_capture(tx: Tx, app: App, payment: Payment, amount: int, key: str) -> dict[str, Any]:
+    """Post what was captured and have its splits allocated. Returns what changes of the payment. key: the capture's."""
     ledger.post(
         tx,
         journal_type="payment.captured",
-        reference=f"capture:{attempt.id}",
+        reference=f"capture:{key}",
         currency=payment.currency,
         about=payment.id,
-        lines=(Line(clearing(payment.provider), attempt.amount), Line(UNALLOCATED, -attempt.amount)),
+        lines=(Line(clearing(payment.provider), amount), Line(UNALLOCATED, -amount)),
     )
+    allocated = await app.on_captured(tx, app, payment, amount, key)
+    return {"amount_unallocated": payment.amount_unallocated + amount - allocated, "captured_at": tx.now}
 
 
-def book_state(tx: Tx, payment: Payment, state: PaymentState) -> Payment:
+async def book_state(tx: Tx, app: App, payment: Payment, state: PaymentState) -> Payment:
     """Book what a provider did by itself to a payment without open attempts, as far as it is not booked yet. Amounts
     only grow, so whoever brings an older state changes nothing.
 
-    Emits what the payment's table names. Posts a journal for what was captured. Raises ProviderDisagrees.
+    Emits what the payment's table names. Posts a journal for what was captured, as a capture does. Raises
+    ProviderDisagrees.
     """
     behind = caught_up(payment, state)
     if behind is None:
@@ -152,15 +158,7 @@ def book_state(tx: Tx, payment: Payment, state: PaymentState) -> Payment:
     action, changes = behind
     taken = state.amount_captured - payment.amount_captured
     if taken:
-        ledger.post(
-            tx,
-            journal_type="payment.captured",
-            reference=f"capture:{payment.id}:{state.amount_captured}",
-            currency=payment.currency,
-            about=payment.id,
-            lines=(Line(clearing(payment.provider), taken), Line(UNALLOCATED, -taken)),
-        )
-        changes["captured_at"] = tx.now
+        changes |= await _book_capture(tx, app, payment, taken, f"{payment.id}:{state.amount_captured}")
     if action == "cancelled_by_provider":
         changes["cancelled_at"] = tx.now
     return change(tx, payment, action, **changes)

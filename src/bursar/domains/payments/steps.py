@@ -8,24 +8,19 @@ provider asked.
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-import asyncpg
-import structlog
-
 from bursar.domains.context import App
 from bursar.domains.payment_methods import service as payment_methods
 from bursar.domains.payments import intend, store
 from bursar.domains.payments.model import PROCESSING, Attempt, CaptureMethod, Kind, Payment, Status
 from bursar.domains.payments.schemas import render
 from bursar.domains.payments.settle import settle_in
-from bursar.infra import jobs, observe
+from bursar.infra import jobs, steps
 from bursar.infra.answer import Answer, accepted, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import SYSTEM, Origin, Tx
 from bursar.infra.idempotency import Claim
-from bursar.kit.errors import Overloaded, RowBusy
+from bursar.infra.steps import Asked
 from bursar.providers import port
-
-log = structlog.get_logger()
 
 ASK: Final = "payment.ask"
 """The job that asks a provider on behalf of a caller who did not wait."""
@@ -33,25 +28,6 @@ ASK: Final = "payment.ask"
 HTTP_ACCEPTED: Final = 202
 
 Intend = Callable[[Tx, Claim | None], Coroutine[Any, Any, tuple[Payment, Attempt | None]]]
-
-
-class Asked:
-    """Who asks for a step: origin, key, the version that he expects, and whether he waits for the outcome."""
-
-    __slots__ = ("claim", "expected_version", "is_waiting", "origin")
-
-    def __init__(
-        self,
-        origin: Origin,
-        claim: Claim | None = None,
-        *,
-        expected_version: int | None = None,
-        is_waiting: bool = True,
-    ) -> None:
-        self.origin = origin
-        self.claim = claim
-        self.expected_version = expected_version
-        self.is_waiting = is_waiting
 
 
 async def authorize(app: App, asked: Asked, payment_id: str, *, method_id: str | None) -> Answer:
@@ -190,32 +166,20 @@ async def settle(
     claim: Claim | None = None,
     can_reroute: bool = False,
 ) -> Answer | tuple[Payment, Attempt]:
-    """Book an outcome. Should the database refuse it, the provider has acted all the same: the payment stays
-    PROCESSING, the key stays open, the sweep asks again, and somebody is called.
+    """Book an outcome; the payment stays PROCESSING where that cannot be done now.
 
     claim: of the caller who waits: should somebody else have settled the attempt first, he gets what was kept for it.
     can_reroute: see settle_in.
     """
 
     async def decide(tx: Tx) -> Answer | tuple[Payment, Attempt]:
-        return await settle_in(
-            tx,
-            payment.id,
-            attempt.id,
-            outcome,
-            authorization_days=app.settings.authorization_days,
-            claim=claim,
-            can_reroute=can_reroute,
-        )
+        return await settle_in(tx, app, payment.id, attempt.id, outcome, claim=claim, can_reroute=can_reroute)
 
-    try:
-        return await app.batcher.run(Command("payment.settle", payment.id, decide, origin))
-    except (RowBusy, Overloaded):  # not the time to book it; the sweep will
+    async def otherwise() -> Answer:
         return accepted(render(payment), version=payment.version)
-    except (asyncpg.PostgresError, AssertionError):
-        observe.SETTLE_REFUSED.inc()
-        log.critical("payment.settle_refused", payment_id=payment.id, attempt_id=attempt.id, exc_info=True)
-        return accepted(render(payment), version=payment.version)
+
+    command = Command("payment.settle", payment.id, decide, origin)
+    return await steps.settle(app.batcher, command, otherwise, payment_id=payment.id, attempt_id=attempt.id)
 
 
 async def request_of(app: App, payment: Payment, attempt: Attempt) -> port.Request:

@@ -1,6 +1,6 @@
 """Queries on payments: the only SQL on that table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,29 @@ TABLE = Table("payments", Payment, private=frozenset({"asked_by"}))
 
 async def lock(tx: Tx, payment_id: str) -> Payment:
     return found(await tx.lock(TABLE, payment_id), "payment")
+
+
+async def of_ids(database: Database, payment_ids: Collection[str]) -> list[Payment]:
+    return await database.page(TABLE, "where id = any($1::uuid[])", list(payment_ids))
+
+
+async def references(database: Database, payment_ids: Collection[str]) -> dict[str, str | None]:
+    """The provider's reference of each payment."""
+    records = await database.fetch(
+        "select id, provider_transaction_id from payments where id = any($1::uuid[])", list(payment_ids)
+    )
+    return {record["id"]: record["provider_transaction_id"] for record in records}
+
+
+async def known(database: Database, provider: str, references: Collection[str]) -> dict[str, str]:
+    """The payment of each of a provider's references that is known."""
+    records = await database.fetch(
+        """select provider_transaction_id, id from payments
+           where provider_transaction_id = any($1::text[]) and provider = $2 order by id""",
+        list(references),
+        provider,
+    )
+    return {record["provider_transaction_id"]: record["id"] for record in records}
 
 
 async def find_by_number(database: Database, payment_number: str) -> Payment | None:

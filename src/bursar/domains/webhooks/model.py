@@ -29,8 +29,8 @@ IN_ERROR: Final = (Status.FAILED, Status.DEAD_LETTER)
 
 
 class Webhook(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A row of webhooks without its body. named: what the event names, by kind: `payment`, `key`, `reference`, `token`,
-    `check`. reference: the provider's id of what it is about. run_id: of the bulk retry that took it up last.
+    """A row of webhooks without its body. named: what the event names, by kind; see `reading`. reference: the
+    provider's id of what it is about. run_id: of the bulk retry that took it up last.
     """
 
     id: str

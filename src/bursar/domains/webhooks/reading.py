@@ -2,7 +2,8 @@
 status is read: those are asked for.
 
 Kinds of what is named: `reference` (the provider's id of the payment), `key` (ours, of the step that caused it),
-`payment` (our payment's id, as we gave it along), `token` (the provider's of a payment method), `check` (of KYC).
+`payment` (our payment's id, as we gave it along), `refund`, `dispute`, `token` (of a payment method), `verification`
+(of one): the provider's ids; `check` (of KYC).
 """
 
 import re
@@ -11,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
+
+STRIPE_DISPUTES: Final = frozenset({"dispute", "radar.early_fraud_warning"})
 
 EVENT_ID: Final = re.compile(r"[!#-\[\]-~]{1,200}")
 EVENT_TYPE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -45,6 +48,7 @@ class _StripeObject(msgspec.Struct, frozen=True):
     payment_method: Any = None
     customer: Any = None
     metadata: Any = None
+    refunds: Any = None
 
 
 class _StripeData(msgspec.Struct, frozen=True):
@@ -93,13 +97,24 @@ def named_in(provider: str, document: Document) -> dict[str, str]:
 def _stripe(event: _StripeEvent) -> Event:
     held = event.data.object
     metadata, request = _document(held.metadata), _document(event.request)
+    cause = _text(request, "idempotency_key")
     named = {
         "reference": held.id if held.object == "payment_intent" else _id_of(held.payment_intent),
-        "key": _text(metadata, "bursar_key") or _text(request, "idempotency_key"),
+        # a charge has its PaymentIntent's metadata, which name the authorization and not the refund
+        "key": cause if event.type == "charge.refunded" else _text(metadata, "bursar_key") or cause,
         "payment": _text(metadata, "bursar_payment"),
         "token": _stripe_token(held, _document(event.data.previous_attributes)),
+        "refund": held.id if held.object == "refund" else _only_refund(held),
+        "dispute": held.id if held.object in STRIPE_DISPUTES else "",
+        "verification": held.id if held.object == "setup_intent" else "",
     }
     return Event(event.id, event.type, _unix(event.created), _kept(named))
+
+
+def _only_refund(held: _StripeObject) -> str:
+    """The newest refund of a charge, which older versions of Stripe's API list newest first."""
+    refunds = _list(_document(held.refunds), "data") if held.object == "charge" else []
+    return _id_of(refunds[0]) if refunds else ""
 
 
 def _stripe_token(held: _StripeObject, previous: Document) -> str:
@@ -114,12 +129,14 @@ def _paypal(document: Document, headers: Mapping[str, str]) -> Event:
     resource, kind = _object(document, "resource"), _text(document, "resource_type").replace("_", "-")
     related = _object(_object(resource, "supplementary_data"), "related_ids")
     unit = next((each for each in _list(resource, "purchase_units") if isinstance(each, dict)), {})
-    is_order, is_token = kind == "checkout-order", kind == "payment-token"
+    is_order, is_token, is_refund = kind == "checkout-order", kind == "payment-token", kind == "refund"
     named = {
         "reference": _text(resource, "id") if is_order else _text(related, "order_id") or _order_above(resource),
-        "key": _text(unit if is_order else resource, "invoice_id"),
-        "payment": _text(unit if is_order else resource, "custom_id"),
+        "key": _text(unit if is_order else resource, "custom_id" if is_refund else "invoice_id"),
+        "payment": "" if is_refund else _text(unit if is_order else resource, "custom_id"),
         "token": _text(resource, "id") if is_token else "",
+        "refund": _text(resource, "id") if is_refund else "",
+        "dispute": _text(resource, "dispute_id") if kind == "dispute" else "",
     }
     return Event(_text(document, "id"), _text(document, "event_type"), _time(document, "create_time"), _kept(named))
 
@@ -136,7 +153,12 @@ def _order_above(resource: Document) -> str:
 def _other(document: Document, headers: Mapping[str, str]) -> Event:
     """Events of Standard Webhooks and whatever is like them: `type`, `timestamp`, `data`."""
     data = _object(document, "data")
-    named = {"reference": _text(data, "id"), "check": _text(data, "clientReference")}
+    named = {
+        "reference": _text(data, "id"),
+        "check": _text(data, "clientReference"),
+        "refund": _text(data, "refund"),
+        "dispute": _text(data, "dispute"),
+    }
     event_id = headers.get("webhook-id") or _text(document, "id")
     return Event(event_id, _text(document, "type"), _time(document, "timestamp"), _kept(named))
 

@@ -122,7 +122,9 @@ class Dispatcher:
                     authorization
                 )
                 extra = self._limiter.admit(caller)
-            body = await self._read(headers, receive) if scope["method"] in WITH_BODY else b""
+            body = b""
+            if scope["method"] in WITH_BODY:
+                body = await _read(headers, receive, size_max=self._body_size_max_of(served.route))
             call = Call(scope, bursar=self._bursar, caller=caller, request_id=request_id, headers=headers, body=body)
             answer = await served.route.answer(call, values)
         except Answered as kept:
@@ -165,36 +167,44 @@ class Dispatcher:
             raise MethodNotAllowed(headers={"Allow": ", ".join(sorted(node.routes))})
         return served, values
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Any) -> bytes:
-        declared = headers.get(b"content-length")
-        if declared is not None and (len(declared) > 12 or int(declared) > self._body_size_max):
-            raise BodyTooLarge(f"at most {self._body_size_max} bytes")
+    def _body_size_max_of(self, route: LeanRoute) -> int:
+        if route.body_setting is None:
+            return self._body_size_max
+        size_max: int = getattr(self._bursar.settings, route.body_setting)
+        return size_max
+
+
+async def _read(headers: dict[bytes, bytes], receive: Any, *, size_max: int) -> bytes:
+    declared = headers.get(b"content-length")
+    if declared is not None and (len(declared) > 12 or int(declared) > size_max):
+        raise BodyTooLarge(f"at most {size_max} bytes")
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message["type"] == "http.disconnect":
+        raise _Gone
+    if not message.get("more_body"):
+        if len(body) > size_max:
+            raise BodyTooLarge(f"at most {size_max} bytes")
+        return body
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await _read_rest(body, receive, size_max=size_max)
+    except TimeoutError as error:
+        raise BadRequest("the body did not come in time") from error
+
+
+async def _read_rest(first: bytes, receive: Any, *, size_max: int) -> bytes:
+    chunks, size = [first], len(first)
+    while True:
         message = await receive()
-        body: bytes = message.get("body", b"")
         if message["type"] == "http.disconnect":
             raise _Gone
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > size_max:
+            raise BodyTooLarge(f"at most {size_max} bytes")
         if not message.get("more_body"):
-            if len(body) > self._body_size_max:
-                raise BodyTooLarge(f"at most {self._body_size_max} bytes")
-            return body
-        try:
-            async with asyncio.timeout(BODY_SECONDS_MAX):
-                return await self._read_rest(body, receive)
-        except TimeoutError as error:
-            raise BadRequest("the body did not come in time") from error
-
-    async def _read_rest(self, first: bytes, receive: Any) -> bytes:
-        chunks, size = [first], len(first)
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _Gone
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._body_size_max:
-                raise BodyTooLarge(f"at most {self._body_size_max} bytes")
-            if not message.get("more_body"):
-                return b"".join(chunks)
+            return b"".join(chunks)
 
 
 def _taken(given: bytes | None) -> str | None:

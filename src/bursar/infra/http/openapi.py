@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
-from bursar.infra.http.route import IS_PUBLIC, UNLESS_TOKEN, WITH_BODY
+from bursar.infra.http.route import BODY_SETTING, IS_PUBLIC, UNLESS_TOKEN, WITH_BODY
 from bursar.infra.http.types import ProblemDocument
 
 Schema = dict[str, Any]
@@ -152,6 +152,7 @@ def completed(document: Schema, endpoints: dict[str, Any]) -> Schema:
 
 def _complete(operation: Schema, method: str, has_path_values: bool, used: set[str], schemas: Schema) -> None:
     is_public = operation.pop(IS_PUBLIC, False)
+    operation.pop(BODY_SETTING, None)
     takes_token = not is_public or is_public == UNLESS_TOKEN
     operation["summary"] = _spaced(operation["operationId"])
     for parameter in operation.get("parameters", []):

@@ -27,6 +27,9 @@ WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 IS_PUBLIC: Final = "x-public"
 """In `openapi_extra`: the route needs no token."""
 
+BODY_SETTING: Final = "x-body-setting"
+"""In `openapi_extra`: the setting that limits this route's body, in place of body_size_max."""
+
 UNLESS_TOKEN: Final = "unless a token is sent"  # noqa: S105  no password
 """The value of IS_PUBLIC of a route that takes callers too: a token is verified where one is sent."""
 
@@ -41,6 +44,7 @@ class LeanRoute(APIRoute):
         self.run: Callable[..., Awaitable[Answer]] = endpoint
         self.is_public = bool((self.openapi_extra or {}).get(IS_PUBLIC))
         self.takes_token = not self.is_public or (self.openapi_extra or {}).get(IS_PUBLIC) == UNLESS_TOKEN
+        self.body_setting: str | None = (self.openapi_extra or {}).get(BODY_SETTING)
         self.operation = self.name
         self._body_model: type[BaseModel] | None = None
         self._query_model: type[BaseModel] | None = None

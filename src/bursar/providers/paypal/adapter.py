@@ -17,6 +17,7 @@ from bursar.providers.port import (
     Description,
     DisputeAcceptance,
     DisputeEvidence,
+    DisputeInspection,
     Forgetting,
     Inspection,
     MethodType,
@@ -24,6 +25,7 @@ from bursar.providers.port import (
     Outcome,
     Payout,
     Refund,
+    RefundInspection,
     Request,
     Unavailable,
     Unknown,
@@ -57,6 +59,8 @@ class PayPal:
             Description,
             Forgetting,
             Inspection,
+            RefundInspection,
+            DisputeInspection,
             DisputeEvidence,
             DisputeAcceptance,
         }
@@ -149,6 +153,10 @@ class PayPal:
                 return await vault.forget(client, request)
             case Inspection():
                 return await standing.inspect(client, request)
+            case RefundInspection():
+                return await standing.inspect_refund(client, request)
+            case DisputeInspection():
+                return await disputes.inspect(client, request)
             case DisputeEvidence():
                 return await disputes.contest(client, request)
             case DisputeAcceptance():

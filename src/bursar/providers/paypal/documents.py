@@ -53,7 +53,14 @@ class Refunded(msgspec.Struct, frozen=True):
     status: str
     amount: Amount | None = None
     invoice_id: str = ""
+    custom_id: str = ""
     links: tuple[Link, ...] = ()
+
+    @property
+    def capture_id(self) -> str:
+        """The capture of which it is, where it says."""
+        up = [link.href for link in self.links if link.rel == "up"]
+        return up[0].rstrip("/").rpartition("/")[2] if up else ""
 
 
 class Payments(msgspec.Struct, frozen=True):
@@ -213,11 +220,37 @@ class DisputeEnd(msgspec.Struct, frozen=True):
     outcome_code: str = ""
 
 
+class Disputed(msgspec.Struct, frozen=True):
+    """A transaction that is disputed. seller_transaction_id: of our capture."""
+
+    seller_transaction_id: str = ""
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """What a dispute moved. affected_party: SELLER, BUYER or PAYMENT_PROCESSOR. type: DEBIT or CREDIT. reason:
+    DISPUTE_SETTLEMENT, or one of its fees.
+    """
+
+    affected_party: str = ""
+    amount: Amount | None = None
+    type: str = ""
+    reason: str = ""
+
+
 class Dispute(msgspec.Struct, frozen=True):
-    """A dispute. status: OPEN, WAITING_FOR_BUYER_RESPONSE, WAITING_FOR_SELLER_RESPONSE, UNDER_REVIEW, RESOLVED."""
+    """A dispute. status: OPEN, WAITING_FOR_BUYER_RESPONSE, WAITING_FOR_SELLER_RESPONSE, UNDER_REVIEW, RESOLVED.
+    dispute_life_cycle_stage: INQUIRY, CHARGEBACK, PRE_ARBITRATION or ARBITRATION.
+    """
 
     dispute_id: str
     status: str = ""
+    reason: str = ""
+    create_time: str = ""
+    seller_response_due_date: str = ""
+    dispute_life_cycle_stage: str = ""
+    dispute_amount: Amount | None = None
+    disputed_transactions: tuple[Disputed, ...] = ()
+    money_movements: tuple[Movement, ...] = ()
     evidences: tuple[Evidence, ...] = ()
     dispute_outcome: DisputeEnd = DisputeEnd()
 

@@ -31,6 +31,8 @@ async def refund(client: Client, request: Refund) -> Outcome:
     order = await orders.get(client, request.reference)
     payments = order.purchase_units[0].payments if order.purchase_units else Payments()
     done = [await _confirmed(client, part) for part in _parts_done(payments, request)]
+    if done and all(part.status in GONE for part in done):
+        return _whole(request, done)
     left = request.amount - sum(_minor(part, request) for part in done if part.status not in GONE)
     parts = plan(payments, request, left)
     if left < 0:
@@ -142,9 +144,8 @@ def _refundable(payments: Payments, captured: Captured, request: Refund) -> int:
 
 
 def _capture_of(part: Refunded, payments: Payments) -> str:
-    up = [link.href for link in part.links if link.rel == "up"]
-    if up:
-        return up[0].rstrip("/").rpartition("/")[2]
+    if part.capture_id:
+        return part.capture_id
     if len(payments.captures) == 1:
         return payments.captures[0].id
     raise Lost("a refund that does not name its capture")

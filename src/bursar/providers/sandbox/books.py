@@ -4,18 +4,36 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from bursar.providers.port import DisputeReason, DisputeStatus
+
 WITHOUT_ACCOUNT: Final = frozenset({"DEAD", "DONE", "REFUSED", "CHALLENGED"})
 """Entries that move nothing on a payment's account: dead keys, payouts, verifications, and what became of them."""
+
+TAKING: Final = frozenset({DisputeStatus.NEEDS_RESPONSE, DisputeStatus.UNDER_REVIEW, DisputeStatus.LOST})
+"""As what a dispute has its amount taken from us."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """How a dispute of a payment stands, beside its amount. fee: minor units."""
+
+    payment_reference: str
+    status: DisputeStatus
+    reason: DisputeReason
+    fee: int
+    opened_at: datetime
+    evidence_due_at: datetime
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
     """A line of the books: what the provider did for one key. kind: AUTHORIZED, CHARGED, ACTION, DECLINED, CAPTURED,
-    VOIDED, REFUNDED; DONE, REFUSED, CHALLENGED of what moves no payment's money; DEAD.
+    VOIDED, REFUNDED, SENT_BACK (a refund that failed later); DISPUTE, whose `reference` is the dispute's and whose
+    `claim` is as it stands from then on; DONE, REFUSED, CHALLENGED of what moves no payment's money; DEAD.
     """
 
     key: str
@@ -25,12 +43,13 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True, array_like=True):
     currency: str
     method_id: str
     is_final: bool = False
+    claim: Claim | None = None
 
 
 class Account:
     """What the provider holds on one payment, in minor units."""
 
-    __slots__ = ("authorized", "captured", "currency", "is_closed", "method_id", "refunded")
+    __slots__ = ("authorized", "captured", "currency", "disputed", "is_closed", "method_id", "refunded")
 
     def __init__(self, method_id: str, currency: str) -> None:
         self.method_id = method_id
@@ -38,6 +57,7 @@ class Account:
         self.authorized = 0
         self.captured = 0
         self.refunded = 0
+        self.disputed = 0
         self.is_closed = False
 
 
@@ -49,6 +69,7 @@ class Books:
     def __init__(self, path: Path | None) -> None:
         self.by_key: dict[str, Entry] = {}
         self.accounts: dict[str, Account] = {}
+        self.disputes: dict[str, Entry] = {}
         self._read_to = 0
         self._file = None if path is None else os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         self.refresh()
@@ -113,6 +134,9 @@ class Books:
         self.by_key[entry.key] = entry
         if entry.kind in WITHOUT_ACCOUNT:
             return
+        if entry.claim is not None:
+            self._move_dispute(entry, entry.claim)
+            return
         account = self.accounts.get(entry.reference)
         if account is None:
             account = self.accounts[entry.reference] = Account(entry.method_id, entry.currency)
@@ -122,5 +146,14 @@ class Books:
             account.captured += entry.amount
         if entry.kind == "REFUNDED":
             account.refunded += entry.amount
+        if entry.kind == "SENT_BACK":
+            account.refunded -= entry.amount
         if entry.kind in ("VOIDED", "CHARGED") or entry.is_final:
             account.is_closed = True
+
+    def _move_dispute(self, entry: Entry, claim: Claim) -> None:
+        before = self.disputes.get(entry.reference)
+        was_taken = before is not None and before.claim is not None and before.claim.status in TAKING
+        is_taken = claim.status in TAKING
+        self.accounts[claim.payment_reference].disputed += entry.amount * (is_taken - was_taken)
+        self.disputes[entry.reference] = entry

@@ -1,21 +1,34 @@
 """The test methods: what each does, and the numbers, accounts and wallet tokens that stand for them."""
 
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from bursar.providers.port import Instrument, MethodDetails, MethodType
+from bursar.providers.port import DisputeStatus, Instrument, MethodDetails, MethodType
+
+
+class Step(StrEnum):
+    """Of what a test method's refusal or fault is. CAPTURE: of voids too."""
+
+    AUTHORIZE = "AUTHORIZE"
+    CAPTURE = "CAPTURE"
+    REFUND = "REFUND"
 
 
 class Behaviour(msgspec.Struct, frozen=True):
-    """What a test method does. fault: of the authorization, or of captures and voids where `later`."""
+    """What a test method does. decline_code, fault, is_slow: of `step`. sends_back: a refund does not stay done; the
+    next inquiry finds that it failed. dispute: as what a capture is disputed at once.
+    """
 
     says: str
     decline_code: str = ""
     fault: str = ""
-    later: bool = False
+    step: Step = Step.AUTHORIZE
     is_slow: bool = False
     needs_action: bool = False
+    sends_back: bool = False
+    dispute: DisputeStatus | None = None
 
 
 METHODS: Final[dict[str, Behaviour]] = {
@@ -36,16 +49,50 @@ METHODS: Final[dict[str, Behaviour]] = {
     "pm_sandbox_timeout_after_effect": Behaviour("done, and the answer is lost", fault="after_effect"),
     "pm_sandbox_timeout_before_effect": Behaviour("not done, and the answer is lost", fault="before_effect"),
     "pm_sandbox_capture_declined": Behaviour(
-        "authorized; captures are declined", decline_code="capture_declined", later=True
+        "authorized; captures are declined", decline_code="capture_declined", step=Step.CAPTURE
     ),
     "pm_sandbox_capture_unavailable": Behaviour(
-        "authorized; captures and voids are certainly not done", fault="unavailable", later=True
+        "authorized; captures and voids are certainly not done", fault="unavailable", step=Step.CAPTURE
     ),
     "pm_sandbox_capture_timeout_after_effect": Behaviour(
-        "authorized; captures and voids are done, and their answer is lost", fault="after_effect", later=True
+        "authorized; captures and voids are done, and their answer is lost", fault="after_effect", step=Step.CAPTURE
     ),
     "pm_sandbox_capture_timeout_before_effect": Behaviour(
-        "authorized; captures and voids are not done, and their answer is lost", fault="before_effect", later=True
+        "authorized; captures and voids are not done, and their answer is lost",
+        fault="before_effect",
+        step=Step.CAPTURE,
+    ),
+    "pm_sandbox_refund_declined": Behaviour(
+        "paid; refunds are declined", decline_code="refund_declined", step=Step.REFUND
+    ),
+    "pm_sandbox_refund_pending": Behaviour(
+        "paid; refunds are pending; an inquiry finds them done", fault="pending", step=Step.REFUND
+    ),
+    "pm_sandbox_refund_fails": Behaviour(
+        "paid; refunds are done, and the next inquiry finds that the bank has sent them back",
+        step=Step.REFUND,
+        sends_back=True,
+    ),
+    "pm_sandbox_refund_pending_fails": Behaviour(
+        "paid; refunds are pending; an inquiry finds that they failed",
+        fault="pending",
+        step=Step.REFUND,
+        sends_back=True,
+    ),
+    "pm_sandbox_refund_unavailable": Behaviour(
+        "paid; refunds are certainly not done", fault="unavailable", step=Step.REFUND
+    ),
+    "pm_sandbox_refund_timeout_after_effect": Behaviour(
+        "paid; refunds are done, and their answer is lost", fault="after_effect", step=Step.REFUND
+    ),
+    "pm_sandbox_refund_timeout_before_effect": Behaviour(
+        "paid; refunds are not done, and their answer is lost", fault="before_effect", step=Step.REFUND
+    ),
+    "pm_sandbox_disputed": Behaviour(
+        "paid; the first capture is disputed at once", dispute=DisputeStatus.NEEDS_RESPONSE
+    ),
+    "pm_sandbox_alerted": Behaviour(
+        "paid; the customer's bank warns of the first capture at once", dispute=DisputeStatus.ALERT
     ),
 }
 """Test payment methods by id: each is the token of itself."""
@@ -59,6 +106,10 @@ CARDS: Final[dict[str, str]] = {
     "4000000000009979": "pm_sandbox_declined_stolen_card",
     "4000002500003155": "pm_sandbox_requires_action",
     "4000000000000341": "pm_sandbox_capture_declined",
+    "4000000000005126": "pm_sandbox_refund_fails",
+    "4000000000007726": "pm_sandbox_refund_pending",
+    "4000000000000259": "pm_sandbox_disputed",
+    "4000000000001976": "pm_sandbox_alerted",
 }
 """Card numbers that behave like a test method; any other valid number is approved."""
 

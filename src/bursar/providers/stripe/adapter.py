@@ -15,6 +15,7 @@ from bursar.providers.port import (
     Description,
     DisputeAcceptance,
     DisputeEvidence,
+    DisputeInspection,
     Forgetting,
     Inspection,
     MethodType,
@@ -22,6 +23,7 @@ from bursar.providers.port import (
     Outcome,
     Payout,
     Refund,
+    RefundInspection,
     Request,
     Unavailable,
     Unknown,
@@ -67,6 +69,8 @@ class Stripe:
             Description,
             Forgetting,
             Inspection,
+            RefundInspection,
+            DisputeInspection,
             DisputeEvidence,
             DisputeAcceptance,
         }
@@ -98,6 +102,8 @@ class Stripe:
             Description: partial(methods.describe, calls),
             Forgetting: partial(methods.forget, calls),
             Inspection: partial(standing.inspect, calls),
+            RefundInspection: partial(standing.inspect_refund, calls),
+            DisputeInspection: partial(disputes.inspect, calls),
             DisputeEvidence: partial(disputes.contest, calls),
             DisputeAcceptance: partial(disputes.accept, calls),
         }

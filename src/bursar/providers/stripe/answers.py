@@ -23,10 +23,12 @@ class ChargeDetails(msgspec.Struct, frozen=True):
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """amount_refunded: in Stripe's unit; what was released of an authorization counts there too."""
+    """Amounts: in Stripe's unit; what was released of an authorization counts as refunded too."""
 
     id: str
     amount_refunded: int | None = None
+    amount_captured: int | None = None
+    currency: str | None = None
     payment_method_details: ChargeDetails | None = None
 
 
@@ -98,6 +100,7 @@ class Refund(msgspec.Struct, frozen=True, tag_field="object", tag="refund"):
     currency: str
     status: str | None = None
     failure_reason: str | None = None
+    payment_intent: str | None = None
     metadata: dict[str, str] | None = None
 
 
@@ -118,9 +121,43 @@ class Payout(msgspec.Struct, frozen=True, tag_field="object", tag="payout"):
     metadata: dict[str, str] | None = None
 
 
+class EvidenceDetails(msgspec.Struct, frozen=True):
+    """due_by: Unix seconds; until when evidence is taken."""
+
+    due_by: int | None = None
+    submission_count: int = 0
+
+
+class DisputeMovement(msgspec.Struct, frozen=True):
+    """What a dispute moved of our money; fee: in Stripe's unit, negative where it was given back."""
+
+    fee: int
+    currency: str
+
+
 class Dispute(msgspec.Struct, frozen=True, tag_field="object", tag="dispute"):
+    """amount: in Stripe's unit. created: Unix seconds. balance_transactions: of funds withdrawn and reinstated."""
+
     id: str
     status: str
+    amount: int
+    currency: str
+    created: int
+    reason: str = ""
+    payment_intent: str | None = None
+    evidence: dict[str, Any] | None = None
+    evidence_details: EvidenceDetails = EvidenceDetails()
+    balance_transactions: tuple[DisputeMovement, ...] = ()
+
+
+class FraudWarning(msgspec.Struct, frozen=True, tag_field="object", tag="radar.early_fraud_warning"):
+    """actionable: its charge is neither disputed nor refunded whole. charge: its id, or itself if it was expanded."""
+
+    id: str
+    actionable: bool
+    charge: str | Charge
+    created: int
+    payment_intent: str | None = None
 
 
 class EventRequest(msgspec.Struct, frozen=True):

@@ -1,10 +1,27 @@
-"""How a PaymentIntent stands, whoever brought that about: our own steps, the dashboard, or Stripe itself."""
+"""How a PaymentIntent or a refund stands, whoever brought that about: our steps, the dashboard, or Stripe itself."""
 
-from bursar.providers.port import Approved, Inspection, Outcome, PaymentState
-from bursar.providers.stripe.answers import PaymentIntent, read
+from typing import Final
+
+from bursar.providers.port import (
+    Approved,
+    Inspection,
+    Outcome,
+    PaymentState,
+    RefundInspection,
+    RefundState,
+    RefundStatus,
+)
+from bursar.providers.stripe.answers import Garbage, PaymentIntent, Refund, read
 from bursar.providers.stripe.calls import Calls
 from bursar.providers.stripe.errors import Mismatch
 from bursar.providers.stripe.money import from_stripe
+
+REFUNDS: Final[dict[str | None, RefundStatus]] = {
+    "succeeded": RefundStatus.DONE,
+    "failed": RefundStatus.FAILED,
+    "canceled": RefundStatus.FAILED,
+}
+"""Any other is PENDING. Source: docs.stripe.com/api/refunds/object."""
 
 
 async def inspect(calls: Calls, request: Inspection) -> Outcome:
@@ -25,3 +42,22 @@ async def inspect(calls: Calls, request: Inspection) -> Outcome:
         is_open=is_open,
     )
     return Approved(intent.id, state=state)
+
+
+async def inspect_refund(calls: Calls, request: RefundInspection) -> Outcome:
+    """See port.RefundInspection. Raises Mismatch, Garbage, NotCountable."""
+    refund = read(await calls.v1.refunds.retrieve_async(request.refund_reference), Refund)
+    if refund.id != request.refund_reference:
+        raise Mismatch(f"asked about {request.refund_reference}, answered about {refund.id}")
+    if refund.payment_intent is None:
+        raise Garbage(f"{refund.id} is of no PaymentIntent")
+    currency = refund.currency.upper()
+    state = RefundState(
+        reference=refund.id,
+        payment_reference=refund.payment_intent,
+        amount=from_stripe(refund.amount, currency),
+        currency=currency,
+        status=REFUNDS.get(refund.status, RefundStatus.PENDING),
+        made_by=(refund.metadata or {}).get("bursar_key"),
+    )
+    return Approved(refund.payment_intent, refund=state)

@@ -1,0 +1,170 @@
+"""Workers that die half-way, and reconciliations that run at once: every row is booked once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bursar.domains.reconciliations import book
+from bursar.domains.reconciliations import run as work
+from bursar.domains.reconciliations.model import Status
+from bursar.infra.jobs import NotYet
+from tests.conftest import Serve
+from tests.crash.harness import ground
+from tests.support.api import json_of
+from tests.support.reconciliations import (
+    FEES,
+    Bookkeeper,
+    Row,
+    captured,
+    counts,
+    fee_of,
+    net_of,
+    payout,
+    row_of,
+    stripe_csv,
+    verify_books,
+)
+from tests.support.service import eventually
+
+CHUNK = 7
+CAPTURES = 60
+RESUMED_SECONDS_MAX = 60
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(book, "CHUNK", CHUNK)
+
+
+@pytest.fixture
+async def ann(serve: Serve) -> AsyncIterator[Bookkeeper]:
+    async with serve(provider_fees=FEES) as service:
+        yield Bookkeeper(service)
+        await verify_books(service)
+
+
+async def some(ann: Bookkeeper) -> list[Row]:
+    """Rows of which some differ, of captures of which some are missing, and a payout."""
+    at = (ann.service.clock.now() - timedelta(days=1)).replace(hour=12)
+    captures = await captured(ann.service, [1000 + number for number in range(CAPTURES)], at=at)
+    rows = [row_of(capture) for capture in captures[:-3]]
+    rows[5] = rows[5].changed(gross=900)
+    rows[20] = rows[20].changed(fee=1)
+    return [*rows, rows[30], payout(1, 5000, at)]
+
+
+WANTED = {"MATCHED": CAPTURES - 3 - 2 + 1, "AMOUNT": 1, "FEE": 1, "DUPLICATE": 1, "MISSING_WITH_THEM": 3}
+
+
+async def assert_booked_once(ann: Bookkeeper, rows: list[Row]) -> None:
+    balances = await ann.balances()
+    assert balances["provider:sandbox:clearing", "EUR"] == net_of(rows)["EUR"]
+    assert balances["bank:main", "EUR"] == 5000
+
+
+class TestInterrupted:
+    async def test_a_worker_that_dies_at_any_chunk_is_gone_on_after(self, ann: Bookkeeper) -> None:
+        rows = await some(ann)
+        begun = json_of(await ann.bring(stripe_csv(rows)), 202)
+        deaths = 0
+        while (await ann.show(begun["id"]))["status"] != Status.COMPLETED:
+            seen = (await ann.show(begun["id"]))["version"]
+            running = asyncio.create_task(work.run(ann.service.app, begun["id"]))
+            while not running.done() and (await ann.show(begun["id"]))["version"] == seen:
+                pass
+            deaths += running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+        assert deaths >= 2
+        done = await ann.show(begun["id"])
+        assert counts(done) == WANTED
+        await assert_booked_once(ann, rows)
+
+    async def test_two_workers_with_one_job_book_once(self, ann: Bookkeeper) -> None:
+        rows = await some(ann)
+        begun = json_of(await ann.bring(stripe_csv(rows)), 202)
+        results = await asyncio.gather(
+            *(work.run(ann.service.app, begun["id"]) for _ in range(5)), return_exceptions=True
+        )
+        assert all(result is None or isinstance(result, NotYet) for result in results), results
+        await ann.service.run_jobs()
+        assert counts(await ann.show(begun["id"])) == WANTED
+        await assert_booked_once(ann, rows)
+
+    async def test_what_we_learn_meanwhile_is_not_told_twice(self, ann: Bookkeeper) -> None:
+        """A row was missing with us when it was booked; then the capture came, and the worker died."""
+        at = (ann.service.clock.now() - timedelta(days=1)).replace(hour=12)
+        known = await captured(ann.service, [1000 + number for number in range(20)], at=at)
+        strange = row_of(known[0])._replace(id="txn_late", intent="pi_late").changed(gross=777, fee=fee_of(777))
+        rows = [strange, *(row_of(capture) for capture in known)]
+        begun = json_of(await ann.bring(stripe_csv(rows)), 202)
+        running = asyncio.create_task(work.run(ann.service.app, begun["id"]))
+        while (await ann.show(begun["id"]))["version"] < 3:
+            pass
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        (late,) = await captured(ann.service, [777], at=at)
+        await ann.service.fetch(
+            "update payments set provider_transaction_id = 'pi_late' where id = $1", late.payment_id
+        )
+        await ann.service.run_jobs()
+        done = await ann.show(begun["id"])
+        assert counts(done) == {"MATCHED": 20, "MISSING_WITH_US": 1, "MISSING_WITH_THEM": 1}
+        balances = await ann.balances()
+        assert balances["provider:sandbox:clearing", "EUR"] == net_of(rows)["EUR"]
+
+
+class TestKilled:
+    async def test_a_worker_killed_by_sigkill_is_gone_on_after_by_another(
+        self, ann: Bookkeeper, database_url: str, tmp_path: Path
+    ) -> None:
+        at = (ann.service.clock.now() - timedelta(days=1)).replace(hour=12)
+        captures = await captured(ann.service, [1000 + number % 500 for number in range(6_000)], at=at)
+        rows = [row_of(capture) for capture in captures[:-3]]
+        async with ground(tmp_path, database_url) as field:
+            field.env["BURSAR_PROVIDER_FEES"] = FEES
+            worker = field.new_worker()
+            begun = json_of(await ann.bring(stripe_csv(rows)), 202)
+            while (await ann.show(begun["id"]))["version"] < 4:
+                assert worker.returncode is None, worker.said()
+            worker.kill()
+            stopped_at = await ann.show(begun["id"])
+            assert stopped_at["status"] == "RUNNING" and 0 < sum(stopped_at["counts"].values()) < len(rows)
+            other = field.new_worker()
+
+            async def is_done() -> bool:
+                assert other.returncode is None, other.said()
+                return (await ann.show(begun["id"]))["status"] == "COMPLETED"
+
+            await eventually(is_done, RESUMED_SECONDS_MAX)
+        assert counts(await ann.show(begun["id"])) == {"MATCHED": len(rows), "MISSING_WITH_THEM": 3}
+        assert (await ann.balances())["provider:sandbox:clearing", "EUR"] == net_of(rows)["EUR"]
+
+
+class TestAtOnce:
+    async def test_one_file_brought_by_twenty_is_one_reconciliation(self, ann: Bookkeeper) -> None:
+        rows = await some(ann)
+        answers = await asyncio.gather(*(ann.bring(stripe_csv(rows)) for _ in range(20)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 19 + [202]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        await ann.service.run_jobs()
+        await assert_booked_once(ann, rows)
+
+    async def test_overlapping_files_at_once_book_each_row_once(self, ann: Bookkeeper) -> None:
+        rows = await some(ann)
+        unique = [row for number, row in enumerate(rows) if row not in rows[:number]]
+        halves = [stripe_csv(unique), stripe_csv(unique[::-1]), stripe_csv(unique[10:])]
+        begun = [json_of(await ann.bring(content), 202)["id"] for content in halves]
+        await asyncio.gather(*(work.run(ann.service.app, one) for one in begun), return_exceptions=True)
+        for _ in range(10):
+            ann.service.clock.advance(minutes=15)
+            await ann.service.run_jobs()
+        shown = [await ann.show(one) for one in begun]
+        assert {one["status"] for one in shown} == {"COMPLETED"}
+        assert sum(one["counts"]["REPEATED"] for one in shown) == len(unique) * 2 - 10
+        await assert_booked_once(ann, unique)
