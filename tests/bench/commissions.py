@@ -50,8 +50,8 @@ def fill(url: str) -> None:
     asyncio.run(machine.run_sql(url, FILL, "analyze commission_rules"))
 
 
-def write_paths(directory: Path) -> tuple[Path, Path]:
-    """Write two files of paths: calculations, and rules by their ids."""
+def write_paths(directory: Path) -> tuple[Path, Path, Path]:
+    """Write three files of paths: calculations, the same without explanation, and rules by their ids."""
     draw = random.Random(1)
     calculations = [
         f"{PATH}/calculate?vendorId=vendor-{draw.randrange(VENDORS)}&categoryId=category-{draw.randrange(CATEGORIES)}"
@@ -59,7 +59,8 @@ def write_paths(directory: Path) -> tuple[Path, Path]:
         for _ in range(ASKED)
     ]
     ids = [f"{PATH}/00000000-0000-7000-8000-{number:012x}" for number in range(1, RULES + 1)]
-    files = directory / "calculations", directory / "rules"
-    for path, lines in zip(files, (calculations, ids), strict=True):
+    amounts = [f"{path}&limit=0" for path in calculations]
+    files = directory / "calculations", directory / "amounts", directory / "rules"
+    for path, lines in zip(files, (calculations, amounts, ids), strict=True):
         path.write_text("\n".join(lines) + "\n")
     return files

@@ -113,10 +113,11 @@ def _commissions(started: Machine, program: str) -> list[Measure]:
     url = started.database("bench_commissions", rows=ROWS_TO_BEGIN_WITH)
     commissions.fill(url)
     wrk = Wrk(program, started, started.bursar(url), "k")
-    calculations, rules = commissions.write_paths(started.directory)
+    calculations, amounts, rules = commissions.write_paths(started.directory)
     ids = write_ids(url, started.directory / "commission-ids")
     return [
         Measure("commission", "commission.calculate", partial(wrk.ask, paths=calculations)),
+        Measure("commission", "commission.amount", partial(wrk.ask, paths=amounts)),
         Measure("commission", "commission.get", partial(wrk.read, ids=ids)),
         Measure("commission", "commission.get_rule", partial(wrk.ask, paths=rules)),
     ]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bursar.infra import personal
 from bursar.providers import port
 from bursar.providers.port import DisputeStatus
 from tests.support.api import json_of, problem_of, unique
@@ -63,7 +64,9 @@ class TestEvidence:
     async def test_is_merged_piece_by_piece(self, quarrel: Quarrel, dispute: dict[str, Any]) -> None:
         await quarrel.stage(dispute, receipt="r-1", refund_policy="none")
         staged = await quarrel.stage(dispute, receipt="r-2", refund_policy=None, shipping_carrier="DHL")
-        assert staged["evidence"] == {"receipt": "r-2", "shipping_carrier": "DHL"}
+        assert staged["evidenceNames"] == ["receipt", "shipping_carrier"]
+        shown = json_of(await quarrel.risk.get(f"{DISPUTES}/{dispute['id']}"), 200)
+        assert shown["evidence"] == {"receipt": "r-2", "shipping_carrier": "DHL"}
         assert (staged["status"], staged["evidenceStagedAt"] is None) == ("NEEDS_RESPONSE", False)
 
     async def test_its_text_stands_in_no_event(self, quarrel: Quarrel, dispute: dict[str, Any]) -> None:
@@ -71,6 +74,18 @@ class TestEvidence:
         rows = await quarrel.service.fetch("select data::text from events where stream = $1", dispute["id"])
         text = " ".join(row["data"] for row in rows)
         assert "dear Ada" not in text and "customer_communication" in text
+
+    async def test_is_erased_with_the_customer(self, quarrel: Quarrel, dispute: dict[str, Any]) -> None:
+        await quarrel.stage(dispute, customer_communication="dear Ada")
+        app = quarrel.service.app
+        async with app.database.transaction(now=app.clock.now()) as tx:
+            await personal.erase(tx, dispute["customerId"])
+        path = f"{DISPUTES}/{dispute['id']}"
+        shown = json_of(await quarrel.risk.get(path), 200)
+        assert (shown["evidence"], shown["evidenceNames"]) == ({}, ["customer_communication"])
+        more = await quarrel.risk.call("PUT", f"{path}/evidence", {"evidence": {"receipt": "r-2"}})
+        problem_of(more, 410, "subject_erased")
+        problem_of(await quarrel.risk.call("POST", f"{path}/submit", {}), 409, "evidence_missing")
 
     async def test_bad_evidence_is_refused(self, quarrel: Quarrel, dispute: dict[str, Any]) -> None:
         path = f"{DISPUTES}/{dispute['id']}/evidence"

@@ -201,7 +201,7 @@ class TestOrderCancelled:
     async def later(self, service: Service, api: Api, told: dict[str, Any]) -> dict[str, Any]:
         """The event after a while in which what is due was done."""
         for _ in range(3):
-            service.clock.advance(minutes=5)
+            service.clock.advance(minutes=20)
             await service.run_jobs()
         return dict(json_of(await api.get(f"{EVENTS}/{told['id']}"), 200))
 

@@ -301,7 +301,7 @@ def run_machine(server_url: str, *, examples: int, steps: int) -> None:
 
 
 def test_a_marketplace_payment_does_what_its_model_does(server_url: str) -> None:
-    run_machine(server_url, examples=60, steps=15)
+    run_machine(server_url, examples=40, steps=15)
 
 
 @pytest.mark.long

@@ -34,7 +34,6 @@ def dispute(status: Status = Status.NEEDS_RESPONSE, **changes: Any) -> Dispute:
         "fee_amount": 0 if status in (Status.ALERT, Status.CLOSED) else 15,
         "reason": DisputeReason.FRAUDULENT,
         "status": status,
-        "evidence": {},
         "evidence_names": (),
         "shares": (),
         "amount_booked": 0,

@@ -23,6 +23,13 @@ SUBJECT_KEY = Query(
            where subject = any($1::text[]) and $2::timestamptz is not null""",
 )
 
+DOCUMENT = Query(
+    name="personal_data",
+    sql="""select d.id::text as key, d.ciphertext, k.subject, k.wrapped_key, k.kek_version
+           from personal_data d join subject_keys k using (subject)
+           where d.id = any($1::text[]::uuid[]) and coalesce($2::timestamptz, now()) is not null""",
+)
+
 
 class Erased(Problem):
     status, code, title = 410, "subject_erased", "This person's data was erased on request"
@@ -73,13 +80,19 @@ async def seal(tx: Tx, keys: KeyEncryptionKeys, *, subject: str, kind: str, docu
     return row_id
 
 
+async def unseal_in(tx: Tx, keys: KeyEncryptionKeys, row_id: str) -> dict[str, Any] | None:
+    """The same as unseal, within a transaction."""
+    rows = await tx.read(DOCUMENT, row_id)
+    return _opened(keys, rows[0] if rows else None, row_id)
+
+
 async def unseal(database: Database, keys: KeyEncryptionKeys, row_id: str) -> dict[str, Any] | None:
     """The document stored under `row_id`; None where its subject was erased."""
-    record = await database.pool.fetchrow(
-        """select d.ciphertext, k.subject, k.wrapped_key, k.kek_version
-           from personal_data d join subject_keys k using (subject) where d.id = $1""",
-        row_id,
-    )
+    rows = await database.fetch(DOCUMENT.sql, [row_id], None)
+    return _opened(keys, rows[0] if rows else None, row_id)
+
+
+def _opened(keys: KeyEncryptionKeys, record: Any, row_id: str) -> dict[str, Any] | None:
     if record is None or record["wrapped_key"] is None:
         return None
     key = keys.unwrap(record["wrapped_key"], record["subject"], record["kek_version"])

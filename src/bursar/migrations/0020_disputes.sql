@@ -26,7 +26,6 @@ create table disputes (
     fee_amount            bigint      not null check (fee_amount between 0 and 1000000000000),
     reason                text        not null check (reason ~ '^[A-Z_]{1,40}$'),
     status                dispute_status not null,
-    evidence              jsonb       not null check (jsonb_typeof(evidence) = 'object'),
     evidence_names        jsonb       not null check (jsonb_typeof(evidence_names) = 'array'),
     shares                jsonb       not null check (jsonb_typeof(shares) = 'array'),
     amount_booked         bigint      not null check (amount_booked between 0 and amount),
@@ -39,6 +38,7 @@ create table disputes (
     updated_at            timestamptz not null,
     attempt               jsonb       check (attempt ->> 'kind' = any ('{EVIDENCE,ACCEPTANCE,REFUND}')),
     asked_by              jsonb,
+    personal_data_id      uuid        references personal_data (id),
     evidence_due_at       timestamptz,
     evidence_staged_at    timestamptz,
     evidence_submitted_at timestamptz,
@@ -57,6 +57,7 @@ create table disputes (
         status = any ('{ALERT,CLOSED}')
         or case shares when '[]' then amount = amount_unallocated + amount_lost
                 else coalesce(amount = dispute_shares_total(shares) + amount_unallocated + amount_lost, false) end),
+    constraint disputes_evidence_is_personal check ((evidence_names = '[]') = (personal_data_id is null)),
     constraint disputes_open_attempt check (
         attempt is null or status = any ('{ALERT,NEEDS_RESPONSE,UNDER_REVIEW}')),
     constraint disputes_asked_by_attempt check ((attempt is null) = (asked_by is null)),
@@ -97,7 +98,7 @@ create function write_disputes(p jsonb, bad int[]) returns void language plpgsql
 begin
     update disputes t set
         version = (x.r).version, amount = (x.r).amount, fee_amount = (x.r).fee_amount, reason = (x.r).reason,
-        status = (x.r).status, evidence = (x.r).evidence, evidence_names = (x.r).evidence_names,
+        status = (x.r).status, personal_data_id = (x.r).personal_data_id, evidence_names = (x.r).evidence_names,
         shares = (x.r).shares, amount_booked = (x.r).amount_booked, amount_unallocated = (x.r).amount_unallocated,
         amount_lost = (x.r).amount_lost, is_by_hand = (x.r).is_by_hand, metadata = (x.r).metadata,
         updated_at = (x.r).updated_at, attempt = (x.r).attempt, asked_by = (x.r).asked_by,

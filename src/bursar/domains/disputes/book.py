@@ -94,7 +94,6 @@ def draft(
         fee_amount=fee,
         reason=reason,
         status=MACHINE.initial,
-        evidence={},
         evidence_names=(),
         shares=(),
         amount_booked=0,

@@ -69,8 +69,8 @@ class Dispute(msgspec.Struct, frozen=True, omit_defaults=True):
     shares, amount_unallocated, amount_lost: from where the amount was taken: the vendors and the platform's commission,
     money that was in no transaction, and what neither covers; none of them while it is an alert. amount_booked: the
     part of the amount that counts as disputed of the payment, which is never above what was captured. fee_amount: what
-    the provider keeps for it as things stand. evidence: texts by the names of port.EVIDENCE; no part of the dispute's
-    events, which tell the names alone. is_by_hand: nobody but a person has said so. transaction_id: of the CHARGEBACK.
+    the provider keeps for it as things stand. personal_data_id: of the evidence, texts by the names of port.EVIDENCE;
+    here are the names alone. is_by_hand: nobody but a person has said so. transaction_id: of the CHARGEBACK.
     refund_id: by which an alert was accepted.
     """
 
@@ -86,7 +86,6 @@ class Dispute(msgspec.Struct, frozen=True, omit_defaults=True):
     fee_amount: int
     reason: DisputeReason
     status: Status
-    evidence: dict[str, str]
     evidence_names: tuple[str, ...]
     shares: tuple[Share, ...]
     amount_booked: int
@@ -100,6 +99,7 @@ class Dispute(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: Attempt | None = None
     asked_by: Asker | None = None
     evidence_due_at: datetime | None = None
+    personal_data_id: str | None = None
     evidence_staged_at: datetime | None = None
     evidence_submitted_at: datetime | None = None
     due_soon_at: datetime | None = None

@@ -46,7 +46,7 @@ async def get_dispute(call: Call, id: ResourceId) -> Answer:
     """A dispute by its id."""
     call.allow(READERS)
     dispute = await service.get(call.bursar, id)
-    return ok(render(dispute), version=dispute.version)
+    return ok(await service.show(call.bursar, dispute), version=dispute.version)
 
 
 @router.get("/payment/{paymentId}", response_model=DisputeList)

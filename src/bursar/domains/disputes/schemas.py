@@ -93,7 +93,7 @@ class ShareView(ResponseModel):
 
 class DisputeView(ResponseModel):
     """A dispute as callers see it. Amounts in minor units of `currency`: amount = shares + amountUnallocated +
-    amountLost, once money was taken. transactionId: of the CHARGEBACK.
+    amountLost, once money was taken. transactionId: of the CHARGEBACK. evidence: shown of one dispute, not in lists.
     """
 
     id: str
@@ -109,7 +109,8 @@ class DisputeView(ResponseModel):
     reason: DisputeReason
     status: Status
     step_under_way: Literal["EVIDENCE", "ACCEPTANCE", "REFUND"] | None
-    evidence: dict[str, str]
+    evidence_names: list[str]
+    evidence: dict[str, str] | None = None
     evidence_due_at: AwareDatetime | None
     evidence_staged_at: AwareDatetime | None
     evidence_submitted_at: AwareDatetime | None
@@ -135,7 +136,7 @@ class DisputeList(ResponseModel):
 
 
 def render(dispute: Dispute) -> dict[str, Any]:
-    """The dispute as DisputeView."""
+    """The dispute as DisputeView, without its evidence: what is kept for idempotency keys and shown in lists."""
     return {
         "id": dispute.id,
         "version": dispute.version,
@@ -150,7 +151,7 @@ def render(dispute: Dispute) -> dict[str, Any]:
         "reason": dispute.reason,
         "status": dispute.status,
         "stepUnderWay": None if dispute.attempt is None else dispute.attempt.kind,
-        "evidence": dispute.evidence,
+        "evidenceNames": dispute.evidence_names,
         "evidenceDueAt": dispute.evidence_due_at,
         "evidenceStagedAt": dispute.evidence_staged_at,
         "evidenceSubmittedAt": dispute.evidence_submitted_at,

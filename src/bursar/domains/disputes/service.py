@@ -23,6 +23,7 @@ from bursar.domains.disputes.schemas import CloseDispute, CreateDispute, StageEv
 from bursar.domains.disputes.steps import refuse_under_way
 from bursar.domains.payments import service as payments
 from bursar.domains.payments.model import Payment
+from bursar.infra import personal
 from bursar.infra.answer import Answer, created, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx, found
@@ -109,8 +110,8 @@ async def references(app: App, dispute_ids: Collection[str]) -> dict[str, tuple[
 async def stage(app: App, asked: Asked, dispute: Dispute, request: StageEvidence) -> Answer:
     """Put evidence beside what is there; null takes a piece away. Nothing is handed in yet.
 
-    Emits dispute.evidence_staged, which tells the names of what there is. Idempotent by the claim.
-    Raises DisputeStepUnderWay.
+    What is said is the customer's personal data. Emits dispute.evidence_staged, which tells the names of what there is.
+    Idempotent by the claim. Raises DisputeStepUnderWay, Erased.
     """
 
     async def decide(tx: Tx) -> Answer:
@@ -120,14 +121,39 @@ async def stage(app: App, asked: Asked, dispute: Dispute, request: StageEvidence
         if not MACHINE.allows(before.status, "stage"):
             raise MACHINE.refusal(before.status, "stage")
         refuse_under_way(before)
-        merged = {**before.evidence, **request.evidence}
+        held = await _evidence_in(tx, app, before)
+        merged = {**held, **request.evidence}
         evidence = {name: merged[name] for name in sorted(merged) if merged[name] is not None}
+        kept_as = None
+        if evidence:
+            kept_as = await personal.seal(
+                tx, app.personal_keys, subject=before.customer_id, kind="dispute", document=evidence
+            )
         after = change(
-            tx, before, "stage", evidence=evidence, evidence_names=tuple(evidence), evidence_staged_at=tx.now
+            tx,
+            before,
+            "stage",
+            personal_data_id=kept_as,
+            evidence_names=tuple(evidence),
+            evidence_staged_at=tx.now,
         )
         return ok(render(after), version=after.version)
 
     return await app.batcher.run(_command("dispute.stage", asked, dispute, decide))
+
+
+async def _evidence_in(tx: Tx, app: App, dispute: Dispute) -> dict[str, str]:
+    if dispute.personal_data_id is None:
+        return {}
+    return await personal.unseal_in(tx, app.personal_keys, dispute.personal_data_id) or {}
+
+
+async def show(app: App, dispute: Dispute) -> dict[str, Any]:
+    """The dispute with its evidence, where it has any that was not erased."""
+    document = render(dispute)
+    if dispute.personal_data_id is not None:
+        document["evidence"] = await steps.evidence_of(app, dispute)
+    return document
 
 
 async def submit(app: App, asked: Asked, dispute: Dispute) -> Answer:

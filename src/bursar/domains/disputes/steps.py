@@ -30,7 +30,7 @@ from bursar.domains.payments.model import AmountExceedsRefundable, PaymentNotCap
 from bursar.domains.refunds import service as refunds
 from bursar.domains.refunds.model import Reason
 from bursar.domains.transactions.model import ShareUnavailable
-from bursar.infra import steps
+from bursar.infra import personal, steps
 from bursar.infra.answer import Answer, accepted, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import SYSTEM, Origin, Tx
@@ -58,8 +58,10 @@ async def submit(app: App, asked: Asked, dispute: Dispute) -> Answer:
 
     async def first(tx: Tx) -> Answer | tuple[Dispute, Attempt]:
         before = await _ready(tx, asked, dispute.id, "submit")
-        if not before.evidence:
+        if before.personal_data_id is None:
             raise EvidenceMissing("stage some first")
+        if await personal.unseal_in(tx, app.personal_keys, before.personal_data_id) is None:
+            raise EvidenceMissing("it was erased with the customer's data")
         if takes(app, before, Kind.EVIDENCE):
             return _intend(tx, asked, before, Kind.EVIDENCE)
         after = await step(tx, before, "submitted", evidence_submitted_at=tx.now)
@@ -146,7 +148,10 @@ async def _ask(app: App, dispute: Dispute, attempt: Attempt) -> port.Outcome:
     provider = app.providers.get(dispute.provider)
     if provider is None:
         return port.Unavailable(f"{dispute.provider} is not configured here")
-    return await provider.execute(_request_of(dispute, attempt))
+    request = await _request_of(app, dispute, attempt)
+    if isinstance(request, port.DisputeEvidence) and not request.evidence:
+        return port.Unavailable("the customer's data was erased, and the evidence with it")
+    return await provider.execute(request)
 
 
 async def _ask_for_refund(app: App, dispute: Dispute) -> port.Outcome:
@@ -179,14 +184,22 @@ async def _inquire(app: App, dispute: Dispute, attempt: Attempt) -> port.Outcome
     provider = app.providers.get(dispute.provider)
     if provider is None:
         return port.Unknown(f"{dispute.provider} is not configured here")
-    return await provider.inquire(_request_of(dispute, attempt))
+    return await provider.inquire(await _request_of(app, dispute, attempt))
 
 
-def _request_of(dispute: Dispute, attempt: Attempt) -> port.Request:
+async def _request_of(app: App, dispute: Dispute, attempt: Attempt) -> port.Request:
     """The same for every repeat: nothing is staged while a step is under way."""
     if attempt.kind is Kind.EVIDENCE:
-        return port.DisputeEvidence(attempt.id, dispute.provider_dispute_id, dispute.evidence, attempt.asked_at)
+        evidence = await evidence_of(app, dispute)
+        return port.DisputeEvidence(attempt.id, dispute.provider_dispute_id, evidence, attempt.asked_at)
     return port.DisputeAcceptance(attempt.id, dispute.provider_dispute_id, attempt.asked_at)
+
+
+async def evidence_of(app: App, dispute: Dispute) -> dict[str, str]:
+    """What was staged; nothing where the customer's data was erased."""
+    if dispute.personal_data_id is None:
+        return {}
+    return await personal.unseal(app.database, app.personal_keys, dispute.personal_data_id) or {}
 
 
 async def resolve(app: App, dispute_id: str, attempt_id: str) -> bool:

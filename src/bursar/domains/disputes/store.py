@@ -11,7 +11,7 @@ from bursar.infra.pages import id_range, narrowed
 from bursar.infra.reads import Reader
 from bursar.kit.paging import Page, page_of
 
-TABLE = Table("disputes", Dispute, private=frozenset({"evidence", "asked_by"}))
+TABLE = Table("disputes", Dispute, private=frozenset({"asked_by"}))
 
 UNIQUE_REFERENCE: Final = "disputes_of_provider"
 """The constraint that refuses a second row of one of a provider's disputes."""
