@@ -1,16 +1,19 @@
 """Workers that die half-way, and reconciliations that run at once: every row is booked once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bursar.domains.context import App
 from bursar.domains.reconciliations import book
 from bursar.domains.reconciliations import run as work
-from bursar.domains.reconciliations.model import Status
+from bursar.domains.reconciliations.matching import Finding
+from bursar.domains.reconciliations.model import Reconciliation, Status
+from bursar.domains.reconciliations.model import Row as StatementRow
 from bursar.infra.jobs import NotYet
 from tests.conftest import Serve
 from tests.crash.harness import ground
@@ -154,6 +157,32 @@ class TestAtOnce:
         assert len({answer.json()["id"] for answer in answers}) == 1
         await ann.service.run_jobs()
         await assert_booked_once(ann, rows)
+
+    async def test_what_another_books_between_the_look_and_the_booking(
+        self, ann: Bookkeeper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One file has what the other lacks: of a movement that is matched nothing may be left in suspense."""
+        rows = await some(ann)
+        unique = [row for number, row in enumerate(rows) if row not in rows[:number]]
+        other = payout(2, 700, unique[0].at)
+        begun = [json_of(await ann.bring(stripe_csv(some_of)), 202)["id"] for some_of in (unique, [other])]
+        look = work._findings
+
+        async def looked(app: App, row: Reconciliation, lines: Sequence[StatementRow]) -> Sequence[Finding]:
+            found = await look(app, row, lines)
+            if row.id == begun[0]:
+                with suppress(NotYet):
+                    await work.run(app, begun[1])
+            return found
+
+        monkeypatch.setattr(work, "_findings", looked)
+        await work.run(ann.service.app, begun[0])
+        for _ in range(3):
+            ann.service.clock.advance(minutes=15)
+            await ann.service.run_jobs()
+        assert [(await ann.show(one))["status"] for one in begun] == ["COMPLETED", "COMPLETED"]
+        balances = await ann.balances()
+        assert balances["provider:sandbox:clearing", "EUR"] == net_of([*unique, other])["EUR"]
 
     async def test_overlapping_files_at_once_book_each_row_once(self, ann: Bookkeeper) -> None:
         rows = await some(ann)

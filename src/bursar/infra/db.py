@@ -1,5 +1,6 @@
 """PostgreSQL: connections, the table declarations, and the transaction that domains write through."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -239,6 +240,23 @@ class Database:
 
     def __init__(self, pool: Any) -> None:
         self.pool = pool
+        self._alone = asyncio.Lock()
+
+    @asynccontextmanager
+    async def alone(self, name: str) -> AsyncIterator[bool]:
+        """Whether nobody else, in any process, does now what goes by that name; until the end nobody will. One name at
+        a time in a process: each holds a connection, without a transaction.
+        """
+        if self._alone.locked():
+            yield False
+            return
+        async with self._alone, self.pool.acquire() as connection:
+            is_taken: bool = await connection.fetchval("select pg_try_advisory_lock(hashtextextended($1, 0))", name)
+            try:
+                yield is_taken
+            finally:
+                if is_taken and not connection.is_closed():
+                    await connection.execute("select pg_advisory_unlock(hashtextextended($1, 0))", name)
 
     @asynccontextmanager
     async def transaction(self, *, now: datetime, origin: Origin = SYSTEM) -> AsyncIterator[LiveTx]:

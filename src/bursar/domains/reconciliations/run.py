@@ -38,7 +38,8 @@ async def run(app: App, reconciliation_id: str) -> None:
     is booked.
 
     Emits reconciliation.started, .progressed, .completed or .failed, and of the items .found and .resolved. Posts fees,
-    payouts and differences. Raises NotYet where somebody else goes on with it, ReportUnavailable.
+    payouts and differences. Raises NotYet where somebody else goes on with it, or with another of its account;
+    ReportUnavailable.
     """
     row: Reconciliation = found(await app.reader.get(store.TABLE, reconciliation_id), "reconciliation")
     if row.status not in (Status.RECEIVED, Status.RUNNING):
@@ -53,6 +54,14 @@ async def run(app: App, reconciliation_id: str) -> None:
         since, until = period_of(row, statement)
         changes = {"since": since, "until": until, "row_count": len(statement.rows)}
         row = await _change(app, origin, row, "start", **changes)
+    async with app.database.alone(f"reconciliation of {row.account}") as is_alone:
+        if not is_alone:
+            raise NotYet("another reconciliation is under way")
+        await _match_and_book(app, origin, row, statement)
+
+
+async def _match_and_book(app: App, origin: Origin, row: Reconciliation, statement: Statement) -> None:
+    """What others booked on the account before is known here, and they book nothing meanwhile."""
     done = await store.keys_done(app.database, row.id)
     findings = await _findings(app, row, [line for line in statement.rows if line.key not in done])
     for start in range(0, len(findings), book.CHUNK):
