@@ -8,6 +8,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 from bursar.app import run_worker
 from tests.support.api import Api
@@ -17,6 +18,8 @@ from tests.support.truth import verify
 
 hypothesis.settings.register_profile("bursar", deadline=None, max_examples=60, print_blob=True)
 hypothesis.settings.load_profile("bursar")
+plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.StackInfoRenderer(), plain])
 
 _SERVER: pytest.StashKey[Server] = pytest.StashKey()
 

@@ -123,3 +123,11 @@ class TestCapture:
         await service.run_jobs()
         shown = await api.show(payment["id"])
         assert (shown["status"], shown["amountCaptured"]) == ("CAPTURED", 30)
+
+    async def test_of_all_that_is_left_is_refused_while_all_is_under_way(self, api: Api, service: Service) -> None:
+        payment = await api.authorized(paymentMethodId="pm_sandbox_capture_timeout_after_effect")
+        json_of(await api.capture(payment["id"], finalCapture=False), 202)
+        problem_of(await api.capture(payment["id"], finalCapture=False), 409, "amount_exceeds_capturable")
+        service.clock.advance(seconds=2)
+        await service.run_jobs()
+        assert (await api.show(payment["id"]))["status"] == "CAPTURED"

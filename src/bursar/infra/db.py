@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Generator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
@@ -255,8 +255,9 @@ class Database:
             try:
                 yield is_taken
             finally:
-                if is_taken and not connection.is_closed():
-                    await connection.execute("select pg_advisory_unlock(hashtextextended($1, 0))", name)
+                if is_taken:
+                    with suppress(*UNREACHABLE):  # a connection that broke has let go of it
+                        await connection.execute("select pg_advisory_unlock(hashtextextended($1, 0))", name)
 
     @asynccontextmanager
     async def transaction(self, *, now: datetime, origin: Origin = SYSTEM) -> AsyncIterator[LiveTx]:

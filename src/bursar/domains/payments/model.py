@@ -295,9 +295,9 @@ def refuse_capture(payment: Payment, amount: int) -> None:
     """Raise the reason why `amount` minor units cannot be captured now; the status is MACHINE's affair."""
     if payment.is_capture_final:
         raise FinalCaptureUnderWay
-    if amount > payment.amount_capturable:
+    if not 0 < amount <= payment.amount_capturable:
         raise AmountExceedsCapturable(
-            f"{amount} is more than the {payment.amount_capturable} that can be captured",
+            f"{amount or 'all that is left'} is more than the {payment.amount_capturable} that can be captured",
             amountCapturable=payment.amount_capturable,
         )
 
