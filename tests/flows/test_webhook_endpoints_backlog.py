@@ -199,8 +199,8 @@ async def is_over(service: Service, count: int) -> None:
 @pytest.mark.long
 class TestPayments:
     async def test_are_as_quick_while_a_receiver_is_away(self, service: Service) -> None:
-        """p99 of creating a payment, with a dead endpoint and a worker beside it, is at most 1.2 × of that without, give
-        or take what other tests beside it cost; `script/bench --only backlog` measures it alone.
+        """p99 of creating a payment, with a dead endpoint and a worker beside it, is at most 1.2 × of that without, but
+        for what other tests cost; `script/bench --only backlog` measures it alone.
         """
         api = service.api.as_("service")
         await load(api, 200)
