@@ -4,25 +4,18 @@ captured, the vendors' shares and the commission are the payment, clearing is ca
 ledger verifies.
 """
 
-import asyncio
 import os
-import tempfile
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
-    RuleBasedStateMachine,
     consumes,
     initialize,
     invariant,
     multiple,
     rule,
-    run_state_machine_as_test,
 )
 
 from bursar.domains.disputes import service as disputes
@@ -32,8 +25,8 @@ from bursar.infra.db import SYSTEM
 from bursar.providers.port import DisputeStatus
 from tests.support.api import Api, json_of, unique
 from tests.support.commissions import Desk
-from tests.support.database import cloned, make_template
-from tests.support.service import Service, serving
+from tests.support.machines import ServiceMachine, run_machine
+from tests.support.service import Service
 from tests.support.truth import verify
 
 AMOUNT = 1_000
@@ -67,11 +60,9 @@ class Model:
         return max(0, self.captured - self.refunding - self.refunded - self.disputed)
 
 
-class Marketplace(RuleBasedStateMachine):
+class Marketplace(ServiceMachine):
     """Does the same to the service and to the model, and compares. A bundle holds (id, amount)."""
 
-    loop: ClassVar[asyncio.Runner]
-    service: ClassVar[Service]
     model: Model
     payment_id: str
 
@@ -281,29 +272,20 @@ class Marketplace(RuleBasedStateMachine):
         self.run(verify(self.service))
 
 
-def run_machine(server_url: str, *, examples: int, steps: int) -> None:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner, tempfile.TemporaryDirectory() as directory:
-        stack = AsyncExitStack()
-
-        async def open_service() -> Service:
-            template = await make_template(server_url)
-            url = await stack.enter_async_context(cloned(server_url, template))
-            service = await stack.enter_async_context(serving(url, Path(directory)))
-            await Desk(service).active(rate="0.125")
-            return service
-
-        try:
-            Marketplace.loop, Marketplace.service = runner, runner.run(open_service())
-            options = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
-            run_state_machine_as_test(Marketplace, settings=options)
-        finally:
-            runner.run(stack.aclose())
+async def with_commission(service: Service) -> None:
+    await Desk(service).active(rate="0.125")
 
 
 def test_a_marketplace_payment_does_what_its_model_does(server_url: str) -> None:
-    run_machine(server_url, examples=40, steps=15)
+    run_machine(Marketplace, server_url, examples=40, steps=15, prepare=with_commission)
 
 
 @pytest.mark.long
 def test_a_marketplace_payment_does_what_its_model_does_for_long(server_url: str) -> None:
-    run_machine(server_url, examples=40 if os.environ.get("BURSAR_LONG_SAMPLE") else 500, steps=30)
+    run_machine(
+        Marketplace,
+        server_url,
+        examples=40 if os.environ.get("BURSAR_LONG_SAMPLE") else 500,
+        steps=30,
+        prepare=with_commission,
+    )

@@ -4,28 +4,20 @@ The model knows no database, no batches, no provider: amounts and the public sta
 thing: the batcher, the three steps, the sandbox, PostgreSQL. After each step all invariants hold.
 """
 
-import asyncio
 import os
-import tempfile
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from tests.support.api import Api
-from tests.support.database import cloned, make_template
-from tests.support.service import Service, serving
+from tests.support.machines import ServiceMachine, run_machine
 from tests.support.truth import verify
 
 METHODS = {
@@ -126,11 +118,9 @@ class Model:
         self.under_way = []
 
 
-class PaymentMachine(RuleBasedStateMachine):
+class PaymentMachine(ServiceMachine):
     """Does the same to the service and to the model, and compares."""
 
-    loop: ClassVar[asyncio.Runner]
-    service: ClassVar[Service]
     api: Api
     model: Model
     payment_id: str
@@ -181,30 +171,13 @@ class PaymentMachine(RuleBasedStateMachine):
         self.run(verify(self.service))
 
 
-def run_machine(server_url: str, *, examples: int, steps: int) -> None:
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner, tempfile.TemporaryDirectory() as directory:
-        stack = AsyncExitStack()
-
-        async def open_service() -> Service:
-            template = await make_template(server_url)
-            url = await stack.enter_async_context(cloned(server_url, template))
-            return await stack.enter_async_context(serving(url, Path(directory)))
-
-        try:
-            PaymentMachine.loop, PaymentMachine.service = runner, runner.run(open_service())
-            options = settings(max_examples=examples, stateful_step_count=steps, deadline=None)
-            run_state_machine_as_test(PaymentMachine, settings=options)
-        finally:
-            runner.run(stack.aclose())
-
-
 def test_a_payment_does_what_its_model_does(server_url: str) -> None:
-    run_machine(server_url, examples=100, steps=12)
+    run_machine(PaymentMachine, server_url, examples=100, steps=12)
 
 
 @pytest.mark.long
 def test_a_payment_does_what_its_model_does_for_long(server_url: str) -> None:
-    run_machine(server_url, examples=60 if os.environ.get("BURSAR_LONG_SAMPLE") else 1_000, steps=25)
+    run_machine(PaymentMachine, server_url, examples=60 if os.environ.get("BURSAR_LONG_SAMPLE") else 1_000, steps=25)
 
 
 def test_the_model_itself_makes_sense() -> None:

@@ -8,6 +8,7 @@ from bursar.domains.ledger.model import COMMISSION, REFUNDS, UNALLOCATED, Line, 
 from bursar.domains.payments import service as payments
 from bursar.domains.payments.model import Payment
 from bursar.domains.transactions import service as transactions
+from bursar.domains.transactions import store
 from bursar.domains.transactions.model import Status, Transaction, Type
 from bursar.domains.transactions.shares import Share, share_out
 from bursar.infra.commands import Command
@@ -137,7 +138,7 @@ class Taker:
         await self.run(payment_id, decide)
 
     async def of_payment(self, payment_id: str) -> list[Transaction]:
-        return await transactions.of_payment(self.app, payment_id)
+        return await store.of_payment(self.app.database, payment_id)
 
 
 def _post(tx: Tx, payment: Payment, taken: Taken, *, sign: int) -> None:

@@ -145,7 +145,7 @@ async def refresh_payment_method(call: Call, id: ResourceId, body: RefreshPaymen
 async def _own(call: Call, method_id: str, roles: frozenset[str]) -> PaymentMethod:
     call.allow(roles)
     method = await service.get(call.bursar, method_id)
-    if not (call.caller.is_staff or call.caller.customer_id == method.customer_id):
+    if not call.sees(method.customer_id):
         raise NotFound("no such payment method")
     return method
 

@@ -78,7 +78,7 @@ async def get_payment_by_transaction(call: Call, transactionId: Reference) -> An
 async def list_payments_of_order(call: Call, orderId: ForeignId, query: Paging) -> Answer:
     """The payments of an order; a customer sees its own."""
     call.allow(READERS)
-    return _listed(await store.page(call.bursar.database, query, order_id=orderId, customer_id=_only_customer(call)))
+    return _listed(await store.page(call.bursar.database, query, order_id=orderId, customer_id=call.only_customer()))
 
 
 @router.get("/customer/{customerId}", response_model=PaymentList)
@@ -94,7 +94,7 @@ async def list_payments_in_status(call: Call, status: PublicStatus, query: Pagin
     """The payments in a status; a customer sees its own."""
     call.allow(READERS)
     inner = [candidate for candidate in Status if model.PUBLIC[candidate] is status]
-    return _listed(await store.page_in(call.bursar.database, query, inner, customer_id=_only_customer(call)))
+    return _listed(await store.page_in(call.bursar.database, query, inner, customer_id=call.only_customer()))
 
 
 @router.put("/{id}/authorize", response_model=PaymentView)
@@ -131,7 +131,7 @@ async def fail_payment(call: Call, id: ResourceId, body: FailPayment) -> Answer:
 async def cancel_payment(call: Call, id: ResourceId, body: CancelPayment) -> Answer:
     """Cancel a payment; an authorization is voided. A customer cancels its own while it is PENDING."""
     call.allow(CANCELLERS)
-    return await steps.end(call.bursar, _asked(call), id, "cancel", reason=body.reason, owner=_only_customer(call))
+    return await steps.end(call.bursar, _asked(call), id, "cancel", reason=body.reason, owner=call.only_customer())
 
 
 @router.patch("/{id}", response_model=PaymentView)
@@ -157,22 +157,13 @@ def _asked(call: Call) -> Asked:
     )
 
 
-def _only_customer(call: Call) -> str | None:
-    """The customer to whose objects this caller is confined; None for staff."""
-    if call.caller.is_staff:
-        return None
-    if call.caller.customer_id is None:
-        raise Forbidden("the token names no customer")
-    return call.caller.customer_id
-
-
 async def _own(call: Call, payment_id: str) -> Payment:
     call.allow(READERS)
     return _visible(call, await service.get(call.bursar, payment_id))
 
 
 def _visible(call: Call, payment: Payment | None) -> Payment:
-    if payment is None or not (call.caller.is_staff or call.caller.customer_id == payment.customer_id):
+    if payment is None or not call.sees(payment.customer_id):
         raise NotFound("no such payment")
     return payment
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, Field, model_validator
 
 from bursar.domains.payments.model import PUBLIC, CaptureMethod, Payment, PublicStatus
+from bursar.infra.http.history import EventView
 from bursar.infra.http.types import (
     Address,
     Amount,
@@ -145,21 +146,6 @@ class PaymentList(ResponseModel):
     data: list[PaymentView]
     has_more: bool
     next_cursor: str | None
-
-
-class EventView(ResponseModel):
-    """CloudEvents 1.0."""
-
-    specversion: str
-    id: str
-    source: str
-    type: str
-    subject: str
-    time: AwareDatetime
-    datacontenttype: str
-    sequence: int
-    recordedat: AwareDatetime
-    data: dict[str, Any]
 
 
 class Timeline(ResponseModel):

@@ -37,7 +37,7 @@ from bursar.infra.http.route import LeanRoute
 from bursar.infra.http.types import ForeignId, Paging, ResourceId, listing
 from bursar.infra.steps import Asked
 from bursar.kit import ids
-from bursar.kit.errors import Forbidden, NotFound
+from bursar.kit.errors import NotFound
 from bursar.kit.paging import Page
 
 router = APIRouter(prefix="/api/v1/refunds", route_class=LeanRoute, tags=["Refunds"])
@@ -101,7 +101,7 @@ async def get_refund_by_number(call: Call, refundNumber: Number) -> Answer:
 async def list_refunds_of_payment(call: Call, paymentId: ResourceId, query: Paging) -> Answer:
     """The refunds of a payment; a customer sees its own."""
     call.allow(READERS)
-    page = await store.page(call.bursar.database, query, payment_id=paymentId, customer_id=_only_customer(call))
+    page = await store.page(call.bursar.database, query, payment_id=paymentId, customer_id=call.only_customer())
     return _listed(call, page)
 
 
@@ -109,7 +109,7 @@ async def list_refunds_of_payment(call: Call, paymentId: ResourceId, query: Pagi
 async def list_refunds_of_order(call: Call, orderId: ForeignId, query: Paging) -> Answer:
     """The refunds of an order; a customer sees its own."""
     call.allow(READERS)
-    page = await store.page(call.bursar.database, query, order_id=orderId, customer_id=_only_customer(call))
+    page = await store.page(call.bursar.database, query, order_id=orderId, customer_id=call.only_customer())
     return _listed(call, page)
 
 
@@ -117,7 +117,7 @@ async def list_refunds_of_order(call: Call, orderId: ForeignId, query: Paging) -
 async def list_refunds_in_status(call: Call, status: Status, query: Paging) -> Answer:
     """The refunds in a status; a customer sees its own."""
     call.allow(READERS)
-    return _listed(call, await store.page_in(call.bursar.database, query, status, customer_id=_only_customer(call)))
+    return _listed(call, await store.page_in(call.bursar.database, query, status, customer_id=call.only_customer()))
 
 
 @router.get("/{id}", response_model=RefundView)
@@ -201,7 +201,7 @@ def _wanted(call: Call, body: RefundTerms, *, payment_id: str, transaction_id: s
         reason_detail=body.reason_detail,
         transaction_id=transaction_id,
         allocations=body.by_vendor,
-        owner=_only_customer(call),
+        owner=call.only_customer(),
         metadata=body.metadata,
     )
 
@@ -210,22 +210,13 @@ def _asked(call: Call) -> Asked:
     return Asked(call.origin(), call.claim(), expected_version=call.expected_version())
 
 
-def _only_customer(call: Call) -> str | None:
-    """The customer to whose objects this caller is confined; None for staff."""
-    if call.caller.is_staff:
-        return None
-    if call.caller.customer_id is None:
-        raise Forbidden("the token names no customer")
-    return call.caller.customer_id
-
-
 async def _own(call: Call, refund_id: str, roles: frozenset[str]) -> Refund:
     call.allow(roles)
     return _visible(call, await service.get(call.bursar, refund_id))
 
 
 def _visible(call: Call, refund: Refund | None) -> Refund:
-    if refund is None or not (call.caller.is_staff or call.caller.customer_id == refund.customer_id):
+    if refund is None or not call.sees(refund.customer_id):
         raise NotFound("no such refund")
     return refund
 

@@ -12,14 +12,14 @@ from bursar.domains.transactions.allocate import Part
 from bursar.domains.transactions.change import change
 from bursar.domains.transactions.model import EndedElsewhere, Status, Transaction, Type
 from bursar.domains.transactions.schemas import CreateTransaction, TransactionView, render
-from bursar.domains.transactions.shares import Share, available, share_out
+from bursar.domains.transactions.shares import Share
 from bursar.infra.answer import Answer, created, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx, found
 from bursar.infra.idempotency import Claim
 from bursar.kit.machine import match_version
 
-__all__ = ["TransactionView", "available", "share_out"]
+__all__ = ["TransactionView"]
 
 LOCATION = "/api/v1/payments/{}"
 
@@ -103,11 +103,6 @@ async def fail(
 async def get(app: App, transaction_id: str) -> Transaction:
     """The transaction as last committed. Raises NotFound."""
     return found(await app.reader.get(store.TABLE, transaction_id), "transaction")
-
-
-async def of_payment(app: App, payment_id: str) -> list[Transaction]:
-    """All transactions of a payment, oldest first."""
-    return await store.of_payment(app.database, payment_id)
 
 
 def view(transaction: Transaction) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from bursar.infra.auth import Caller
 from bursar.infra.db import Origin
 from bursar.infra.idempotency import Claim, digest_of
 from bursar.kit.cardnumber import contains_card_number
-from bursar.kit.errors import BadRequest, Fault, Invalid, NotFound, StaleVersion
+from bursar.kit.errors import BadRequest, Fault, Forbidden, Invalid, NotFound, StaleVersion
 
 KEY_LENGTH_MAX: Final = 255
 _PRINTABLE: Final = re.compile(rb"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -76,6 +76,18 @@ class Call(Request):
         """Raise NotFound where the caller is a customer, and another one."""
         if not self.caller.is_staff and self.caller.customer_id != customer_id:
             raise NotFound("no such customer")
+
+    def sees(self, customer_id: str) -> bool:
+        """Whether the caller may know of that customer's objects: staff, or the customer itself."""
+        return self.caller.is_staff or self.caller.customer_id == customer_id
+
+    def only_customer(self) -> str | None:
+        """The customer to whose objects this caller is confined; None for staff. Raises Forbidden."""
+        if self.caller.is_staff:
+            return None
+        if self.caller.customer_id is None:
+            raise Forbidden("the token names no customer")
+        return self.caller.customer_id
 
 
 def require(is_valid: bool, field: str, code: str, message: str) -> None:
