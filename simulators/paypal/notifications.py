@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -43,6 +44,7 @@ class Notifications:
         return (
             Route("POST", "/v1/notifications/webhooks", self._create),
             Route("GET", "/v1/notifications/webhooks", self._list),
+            Route("GET", "/v1/notifications/webhooks-events", self._events, is_documented=False),
             Route("POST", "/v1/notifications/verify-webhook-signature", self._verify),
             Route("GET", CERTIFICATE_PATH, self._certificate, is_documented=False, has_faults=False),
         )
@@ -72,6 +74,19 @@ class Notifications:
 
     def _list(self, request: Request) -> Answer:
         return Answer(200, {"webhooks": [self._told(request.base_url)] if self.webhooks.url else []})
+
+    def _events(self, request: Request) -> Answer:
+        """A page of what was told, oldest first; the next one is at the link, whose parameters no document names."""
+        query = request.query
+        start, end = query.get("start_time", ""), query.get("end_time", "9999")
+        found = [event for event in self.webhooks.events if start <= event["create_time"] <= end]
+        size, place = int(query.get("page_size", 10)), int(query.get("index_id", 0))
+        links = [link(request.base_url + request.path, "self")]
+        if place + size < len(found):
+            further = urlencode({**query, "move_to": "next", "index_id": place + size})
+            links.append(link(f"{request.base_url}{request.path}?{further}", "next"))
+        shown = found[place : place + size]
+        return Answer(200, {"events": shown, "count": len(shown), "links": links})
 
     def _verify(self, request: Request) -> Answer:
         asked = request.params

@@ -160,6 +160,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, _says("A PEM file trusted for PayPal's certificates; empty: the machine's authorities")
     ] = ""
     webhook_attempts_max: Annotated[int, _says("How often a webhook is processed before it is a dead letter")] = 12
+    webhook_fetch_minutes: Annotated[
+        int, _says("Minutes between two looks into a provider's own log for events that did not arrive; 0: none")
+    ] = 10
+    webhook_body_days: Annotated[
+        int, _says("Days for which webhooks' bodies are kept, which may hold personal data")
+    ] = 30
     delivery_timeout_seconds: Annotated[float, _says("How long a webhook endpoint may take to answer")] = 15.0
     delivery_private_networks: Annotated[
         bool, _says("Whether webhook endpoints may be in private networks; for trials only")

@@ -5,6 +5,7 @@ A p99 is of the creations, each timed from the moment at which it was due, so th
 """
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -71,18 +72,29 @@ class Consumer:
         return str(answer["id"])
 
     async def _pay(self, client: httpx.AsyncClient, count: int) -> Figures:
+        """So many payments, each begun when it is due; those of the first second, in which the connections are made,
+        are left out of the figures.
+        """
         self._runs += 1
+        gc.collect()
+        gc.disable()  # a collection among all these tasks stops this client for 300 ms: no delay of the service
         began = time.perf_counter()
-        taken = sorted(await asyncio.gather(*(self._payment(client, number, began) for number in range(count))))
+        under_way: list[asyncio.Task[float]] = []
+        for number in range(count):
+            due = began + number / PER_SECOND
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            under_way.append(asyncio.create_task(self._payment(client, number, due)))
+        seconds = await asyncio.gather(*under_way)
+        gc.enable()
+        taken = sorted(seconds[PER_SECOND:])
         return {
             "per_second": count / (time.perf_counter() - began),
-            "p50_ms": taken[count // 2] * 1e3,
-            "p99_ms": taken[count * 99 // 100] * 1e3,
+            "p50_ms": taken[len(taken) // 2] * 1e3,
+            "p99_ms": taken[len(taken) * 99 // 100] * 1e3,
         }
 
-    async def _payment(self, client: httpx.AsyncClient, number: int, began: float) -> float:
-        due = began + number / PER_SECOND
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+    async def _payment(self, client: httpx.AsyncClient, number: int, due: float) -> float:
+        """Create a payment and authorize it. Returns the seconds from when it was due to when it was created."""
         body: dict[str, Any] = {
             "orderId": f"order-{self._runs}-{number}",
             "customerId": f"customer-{self._runs}-{number}",

@@ -272,10 +272,9 @@ class TestMadeElsewhere:
 
 
 class TestDisputed:
-    async def test_money_is_not_sent_back_as_well(self, desk: Desk, service: Service) -> None:
-        payment = await desk.paid(100)
-        refund = await desk.asked(payment["id"], 60)
-        reference = service.sandbox.open_dispute(payment["transactionId"], amount=30)
+    async def dispute(self, desk: Desk, payment: dict[str, Any]) -> None:
+        """30 of a payment."""
+        reference = desk.service.sandbox.open_dispute(payment["transactionId"], amount=30)
         body = {
             "paymentId": payment["id"],
             "providerDisputeId": reference,
@@ -286,11 +285,32 @@ class TestDisputed:
         }
         json_of(await desk.ann.call("POST", "/api/v1/disputes", body), 201)
 
+    async def test_money_is_not_sent_back_as_well(self, desk: Desk) -> None:
+        payment = await desk.paid(100)
+        refund = await desk.asked(payment["id"], 60)
+        await self.dispute(desk, payment)
+
         refused = problem_of(await desk.act(refund["id"], "process"), 409, "payment_disputed")
 
         assert refused["disputeStatus"] == "NEEDS_RESPONSE"
         assert (await desk.show(refund["id"]))["status"] == "APPROVED"
         problem_of(await desk.post(payment["id"], amount=11), 409, "amount_exceeds_refundable")
+
+    async def test_not_even_where_the_dispute_comes_a_moment_before(
+        self, desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payment = await desk.paid(100)
+        refund = await desk.asked(payment["id"], 60)
+        run = service.app.batcher.run
+
+        async def later(command: Any) -> Any:
+            if command.action == "refund.process":
+                await self.dispute(desk, payment)
+            return await run(command)
+
+        monkeypatch.setattr(service.app.batcher, "run", later)
+        problem_of(await desk.act(refund["id"], "process"), 409, "payment_disputed")
+        assert (await desk.show(refund["id"]))["status"] == "APPROVED"
 
 
 class Silent(Sandbox):

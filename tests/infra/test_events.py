@@ -9,7 +9,7 @@ import pytest
 
 from bursar.infra import events, sink
 from bursar.infra.db import LiveTx
-from bursar.infra.events import Consumer, Event, Relay
+from bursar.infra.events import RELAY_SIZE, Consumer, Event, Relay, follow
 from bursar.infra.sink import Sink
 from bursar.kit import ids
 from tests.support.service import Service, eventually
@@ -152,6 +152,26 @@ class TestRelay:
         await eventually(lambda: len(listener.heard) == 1)
         listener.relay.stop()
         await running
+
+
+class TestPace:
+    """A transaction for each event that trickles in would take the database from those who pay."""
+
+    @pytest.mark.parametrize("passed, rounds", [(0, range(2, 5)), (1, range(5, 14)), (RELAY_SIZE, range(100, 10**6))])
+    async def test_rounds_are_as_full_as_events_come(self, private: Service, passed: int, rounds: range) -> None:
+        count, stopping = 0, asyncio.Event()
+
+        async def advance() -> int:
+            nonlocal count
+            count += 1
+            await asyncio.sleep(0)
+            return passed
+
+        following = asyncio.create_task(follow(private.app, stopping, "test.pace", advance))
+        await asyncio.sleep(0.5)
+        stopping.set()
+        await following
+        assert count in rounds
 
 
 class TestHorizon:

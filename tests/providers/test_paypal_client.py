@@ -1,6 +1,9 @@
-"""The adapter's HTTP side: its token, and what each failure leaves possible. And PayPal's account of our money."""
+"""The adapter's HTTP side: its token, and what each failure leaves possible. And what PayPal shows: its account of our
+money, and its log of events.
+"""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -18,6 +21,7 @@ from bursar.providers.port import (
     Declined,
     Forgetting,
     Instrument,
+    Logged,
     MethodType,
     Outcome,
     Payout,
@@ -267,3 +271,50 @@ class TestMovements:
         with pytest.raises(ReportUnavailable):
             await nowhere.movements(since=NOW, until=NOW + timedelta(days=1))
         await nowhere.close()
+
+
+async def events_of(paypal: PayPal, since: datetime, until: datetime) -> list[Logged]:
+    return [event async for page in paypal.events(since=since, until=until) for event in page]
+
+
+class TestEvents:
+    async def test_are_shown_over_pages_as_they_were_sent(self, shared: Shared) -> None:
+        since = shared.now()
+        for number in range(230):
+            shared.simulator.vault.desk.emit("PAYMENT.CAPTURE.COMPLETED", "capture", {"id": f"C{number}"}, "a capture")
+        found = await events_of(shared.adapter, since - timedelta(minutes=1), since + timedelta(minutes=1))
+        assert [(event.id, json.loads(event.body)) for event in found] == [
+            (event["id"], event) for event in shared.simulator.webhooks.events
+        ]
+        assert len(found) == 230 and {event.type for event in found} == {"PAYMENT.CAPTURE.COMPLETED"}
+
+    async def test_of_another_time_are_left_away(self, shared: Shared) -> None:
+        await shared.adapter.execute(authorization(shared.now()))
+        now = shared.now()
+        assert await events_of(shared.adapter, now - timedelta(hours=2), now - timedelta(hours=1)) == []
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b'{"events": [{"id": "WH-1"}]}',
+            b'{"events": 7}',
+            b"no JSON",
+        ],
+    )
+    async def test_that_cannot_be_read_are_told_later(self, body: bytes) -> None:
+        with pytest.raises(ReportUnavailable):
+            await asked(lambda head: said("200 OK", body=body), lambda paypal: events_of(paypal, NOW, NOW))
+
+    async def test_a_link_leads_to_no_other_place_and_not_round_in_circles(self) -> None:
+        """Of a link to the next page its query is taken, and nothing else."""
+        paths: list[str] = []
+
+        def answer(head: bytes) -> bytes:
+            paths.append(head.split()[1].decode())
+            body = b'{"events": [{"id": "WH-1", "event_type": "A.B"}], "links": [%s]}'
+            return said("200 OK", body=body % b'{"rel": "next", "href": "https://elsewhere.example/x?page=2"}')
+
+        found = await asked(answer, lambda paypal: events_of(paypal, NOW, NOW))
+        assert len(found) == 2
+        assert [path.partition("?")[0] for path in paths] == ["/v1/notifications/webhooks-events"] * 2
+        assert paths[1].endswith("?page=2")

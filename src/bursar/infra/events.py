@@ -23,6 +23,11 @@ log = structlog.get_logger()
 
 RELAY_SIZE: Final = 200
 POLL_SECONDS: Final = 0.2
+TRICKLE_SECONDS: Final = 0.05
+"""The pause while events come one by one: a transaction for each of them would cost payments more than the wait costs
+consumers.
+"""
+
 BACKOFF_MAX_SECONDS: Final = 60
 
 
@@ -187,8 +192,8 @@ async def read_after(
 
 
 async def follow(app: Any, stopping: asyncio.Event, name: str, advance: Callable[[], Awaitable[int]]) -> None:
-    """Call `advance` until told to stop: at once while there is more, else after a pause; after a failure, ever
-    later.
+    """Call `advance`, which returns how many events it passed, until told to stop: at once after a full round, else
+    after a pause; after a failure, ever later.
     """
     has_cursor = False
     while not stopping.is_set():
@@ -198,13 +203,16 @@ async def follow(app: Any, stopping: asyncio.Event, name: str, advance: Callable
                     "insert into event_cursors (consumer) values ($1) on conflict do nothing", name
                 )
                 has_cursor = True
-            if await advance():
+            passed = await advance()
+            if passed >= RELAY_SIZE:
                 continue
+            pause = TRICKLE_SECONDS if passed else POLL_SECONDS
         except Exception as error:  # noted at the cursor, tried again after a wait
             log.warning("events.consumer_failed", consumer=name, error=repr(error))
             await _note_failure(app.database, name, error, app.clock.now())
+            pause = POLL_SECONDS
         with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout(pause):
                 await stopping.wait()
 
 

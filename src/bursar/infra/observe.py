@@ -36,6 +36,12 @@ PROVIDER_SECONDS = Histogram(
 PROVIDER_BREAKER_OPEN = Gauge(
     "bursar_provider_breaker_open", "1 while no call goes out to a provider that fails", ["provider"], registry=REGISTRY
 )
+WEBHOOKS_MISSED = Counter(
+    "bursar_webhooks_missed",
+    "Events that a provider's log shows and that no webhook brought",
+    ["provider"],
+    registry=REGISTRY,
+)
 SETTLE_REFUSED = Counter(
     "bursar_settle_refused", "Outcomes of a provider that the database refused to book: look at once", registry=REGISTRY
 )

@@ -24,9 +24,8 @@ MOVEMENTS: Final[dict[str, Movement]] = {
 
 
 def reporting(app: App, provider: str) -> Reporting:
-    """The provider behind its guard as one that shows its account. Raises NoReport."""
-    asked = app.providers[provider]
-    shown: object = getattr(asked, "adapter", asked)
+    """The provider as one that shows its account. Raises NoReport."""
+    shown = port.adapter_of(app.providers[provider])
     if not isinstance(shown, Reporting):
         raise NoReport(f"{provider} shows none; send its settlement file")
     return shown

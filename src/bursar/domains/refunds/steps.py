@@ -36,9 +36,9 @@ async def process(app: App, asked: Asked, refund: Refund) -> Answer:
 
     Emits refund.processing and what follows. Posts what `books` says. Raises PaymentDisputed.
     """
-    payment = await payments.get(app, refund.payment_id)
 
     async def first(tx: Tx) -> Answer | Refund:
+        payment = await payments.locked(tx, refund.payment_id)
         before = await store.lock(tx, refund.id)
         match_version(before.version, asked.expected_version)
         claim = asked.claim if asked.is_waiting else None

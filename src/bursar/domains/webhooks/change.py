@@ -11,6 +11,9 @@ from bursar.infra.db import Tx
 PROCESS: Final = "webhook.process"
 """The job that processes whatever is due; one waits at any time, however many webhooks come."""
 
+FETCH: Final = "webhook.fetch"
+"""The job that reads a provider's log of events; one for each provider waits at any time."""
+
 MOMENT_SECONDS: Final = 0.1
 
 SHOWN: Final = ("provider", "event_id", "event_type", "status", "attempts", "payment_id", "last_error")
@@ -45,3 +48,8 @@ def defer_processing_soon(tx: Tx) -> None:
 def defer_processing(tx: Tx) -> None:
     """Have what is due processed. Should the job be at its end just now, the sweep puts in another one."""
     jobs.defer(tx, PROCESS, {}, key=PROCESS)
+
+
+def defer_fetching(tx: Tx, provider: str) -> None:
+    """Have a provider's log read."""
+    jobs.defer(tx, FETCH, {"provider": provider}, key=f"{FETCH} {provider}")

@@ -1,6 +1,7 @@
-"""What webhooks do without being asked: they are processed when they are due.
+"""What webhooks do without being asked: they are processed when they are due, those that never came are fetched, and
+their bodies are forgotten after a time.
 
-One job does it for all, so that taking one in costs no job of its own. It has at most so many under way, begins new
+One job processes all, so that taking one in costs no job of its own. It has at most so many under way, begins new
 ones at a steady pace, and waits for none: one that hangs keeps its own place and no other. A burst is worked off
 without taking the machine from those who bring it.
 """
@@ -8,11 +9,12 @@ without taking the machine from those who bring it.
 import asyncio
 import time
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Final
 
 from bursar.domains.context import App
-from bursar.domains.webhooks import process, store
-from bursar.domains.webhooks.change import PROCESS, defer_processing
+from bursar.domains.webhooks import missed, process, store
+from bursar.domains.webhooks.change import FETCH, PROCESS, defer_processing
 from bursar.domains.webhooks.model import Webhook
 from bursar.infra.jobs import JobType, Schedule
 
@@ -22,6 +24,10 @@ PACE_SECONDS: Final = 0.1
 
 RUN_SECONDS: Final = 30.0
 SWEEP_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 60.0
+FORGET_SECONDS: Final = 600.0
+FORGOTTEN_AT_ONCE: Final = 500
+FORGET_ROUNDS_MAX: Final = 20
 
 
 async def run(app: App, args: dict[str, Any]) -> None:
@@ -57,7 +63,22 @@ async def sweep(app: App) -> None:
             defer_processing(tx)
 
 
+async def forget_bodies(app: App) -> None:
+    """Forget the bodies that were kept for long enough, so many at the most."""
+    before = app.clock.now() - timedelta(days=app.settings.webhook_body_days)
+    for _ in range(FORGET_ROUNDS_MAX):
+        if await store.forget_bodies(app.database, before=before, limit=FORGOTTEN_AT_ONCE) < FORGOTTEN_AT_ONCE:
+            return
+
+
 TIMEOUT_SECONDS: Final = RUN_SECONDS + process.ATTEMPT_SECONDS_MAX + 5
 
-TYPES: Final = (JobType(PROCESS, run, attempts_max=1_000, timeout_seconds=TIMEOUT_SECONDS),)
-SCHEDULES: Final = (Schedule("webhooks.sweep", SWEEP_SECONDS, sweep),)
+TYPES: Final = (
+    JobType(PROCESS, run, attempts_max=1_000, timeout_seconds=TIMEOUT_SECONDS),
+    JobType(FETCH, missed.fetch, timeout_seconds=missed.RUN_SECONDS + missed.RANGE_SECONDS),
+)
+SCHEDULES: Final = (
+    Schedule("webhooks.sweep", SWEEP_SECONDS, sweep),
+    Schedule("webhooks.missed", LOOK_SECONDS, missed.look),
+    Schedule("webhooks.forget_bodies", FORGET_SECONDS, forget_bodies),
+)

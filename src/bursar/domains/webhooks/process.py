@@ -68,9 +68,12 @@ async def preview(app: App, webhook: Webhook) -> str:
 
 
 async def _read_anew(app: App, webhook: Webhook) -> Webhook:
-    """A webhook that was taken up again, by what its body names to those who read it today."""
+    """A webhook that was taken up again, by what its body names to those who read it today, while it is kept."""
+    body = await body_of(app, webhook)
+    if body is None:
+        return webhook
     with suppress(NoEvent):
-        document = decoded(await body_of(app, webhook), dict[str, Any])
+        document = decoded(body, dict[str, Any])
         return msgspec.structs.replace(webhook, named=named_in(webhook.provider, document))
     return webhook
 

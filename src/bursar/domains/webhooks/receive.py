@@ -118,9 +118,11 @@ def _row(app: App, event: Verified, body: bytes) -> Received:
     )
 
 
-async def body_of(app: App, webhook: Webhook) -> bytes:
-    """The body, byte for byte as it came."""
+async def body_of(app: App, webhook: Webhook) -> bytes | None:
+    """The body, byte for byte as it came; None where it was forgotten."""
     stored = await store.body_of(app.database, webhook.id)
+    if stored is None:
+        return None
     key = app.personal_keys.unwrap(stored.wrapped_key, webhook.id, stored.kek_version)
     return personal.decrypt(key, stored.body_ciphertext, webhook.id)
 

@@ -152,9 +152,64 @@ class Body(msgspec.Struct, frozen=True):
     kek_version: int
 
 
-async def body_of(database: Database, webhook_id: str) -> Body:
-    """Raises NotFound."""
+async def body_of(database: Database, webhook_id: str) -> Body | None:
+    """None where it was forgotten. Raises NotFound."""
     records = await database.fetch(
         "select body_ciphertext, wrapped_key, kek_version from webhooks where id = $1", webhook_id
     )
-    return found(msgspec.convert(dict(records[0]), Body) if records else None, "webhook")
+    record = found(records[0] if records else None, "webhook")
+    return None if record["wrapped_key"] is None else msgspec.convert(dict(record), Body)
+
+
+async def forget_bodies(database: Database, *, before: datetime, limit: int) -> int:
+    """Forget bodies that came before a time, the oldest first, with their keys. Returns how many."""
+    done: str = await database.execute(
+        """update webhooks set body_ciphertext = null, wrapped_key = null where id = any (array(
+               select id from webhooks where received_at < $1 and wrapped_key is not null
+               order by received_at limit $2 for update skip locked))""",
+        before,
+        limit,
+    )
+    return int(done.rpartition(" ")[2])
+
+
+# The providers' own logs.
+
+
+async def begin_logs(database: Database, providers: Sequence[str], now: datetime) -> dict[str, datetime]:
+    """Up to when each provider's log has been read: up to now, where this is the first time."""
+    await database.execute(
+        "insert into provider_event_logs select name, $2 from unnest($1::text[]) name on conflict do nothing",
+        list(providers),
+        now,
+    )
+    records = await database.fetch(
+        "select provider, read_until from provider_event_logs where provider = any ($1)", list(providers)
+    )
+    return {record["provider"]: record["read_until"] for record in records}
+
+
+async def log_read_until(database: Database, provider: str) -> datetime:
+    """Up to when a provider's log has been read; it was begun."""
+    until: datetime = await database.fetchval(
+        "select read_until from provider_event_logs where provider = $1", provider
+    )
+    return until
+
+
+async def note_log_read(database: Database, provider: str, since: datetime, until: datetime) -> None:
+    """A provider's log has been read on from `since`; nothing where somebody else has read it further."""
+    await database.execute(
+        "update provider_event_logs set read_until = $3 where provider = $1 and read_until = $2",
+        provider,
+        since,
+        until,
+    )
+
+
+async def known_events(database: Database, provider: str, event_ids: Sequence[str]) -> set[str]:
+    """Those of a provider's events that have come."""
+    records = await database.fetch(
+        "select event_id from webhooks where event_id = any ($2) and provider = $1", provider, list(event_ids)
+    )
+    return {record["event_id"] for record in records}

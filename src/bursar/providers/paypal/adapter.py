@@ -1,6 +1,6 @@
 """The adapter: which of PayPal's calls a request is, and what a call that failed means as an outcome."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ import structlog
 
 from bursar.kit.clock import Clock
 from bursar.providers.declines import declined
-from bursar.providers.paypal import amounts, disputes, errors, orders, payouts, refunds, search, standing, vault
+from bursar.providers.paypal import amounts, disputes, errors, events, orders, payouts, refunds, search, standing, vault
 from bursar.providers.paypal.client import Client, Lost, NotSent, Refused
 from bursar.providers.paypal.orders import Terms
 from bursar.providers.port import (
@@ -20,6 +20,7 @@ from bursar.providers.port import (
     DisputeInspection,
     Forgetting,
     Inspection,
+    Logged,
     MethodType,
     Movement,
     Outcome,
@@ -40,7 +41,8 @@ INEXPRESSIBLE: Final[dict[type[Any], str]] = {Capture: "amount_not_capturable", 
 
 
 class PayPal:
-    """PayPal as a provider of payments and payouts, and of its account of them (port.Reporting).
+    """PayPal as a provider of payments and payouts, which shows its account of them (port.Reporting) and its log of
+    events (port.EventLog).
 
     base_url: https://api-m.paypal.com, its sandbox's, or a simulator's. timeout_seconds: of one HTTP call; a step makes
     up to three. return_url, cancel_url: where PayPal sends a customer after an approval.
@@ -110,6 +112,10 @@ class PayPal:
     async def movements(self, *, since: datetime, until: datetime) -> list[Movement]:
         """Every movement of [since, until), oldest first, by PayPal's own account. Raises ReportUnavailable."""
         return await search.movements(self._client, since=since, until=until)
+
+    def events(self, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
+        """The events from `since` to `until`, page by page. Raises ReportUnavailable."""
+        return events.events(self._client, since=since, until=until)
 
     async def close(self) -> None:
         await self._client.close()

@@ -261,6 +261,20 @@ class Links(msgspec.Struct, frozen=True):
     links: tuple[Link, ...] = ()
 
 
+class EventList(msgspec.Struct, frozen=True):
+    """A page of webhook events, each as it was sent."""
+
+    events: tuple[msgspec.Raw, ...] = ()
+    links: tuple[Link, ...] = ()
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What is read of an event before it is taken in as a webhook's would be."""
+
+    id: str
+    event_type: str
+
+
 class TransactionInfo(msgspec.Struct, frozen=True):
     """A line of PayPal's report. transaction_status: S, P, D (denied) or V (reversed). Instants have no colon in their
     offset: 2026-01-02T03:04:05+0000.

@@ -38,10 +38,13 @@ from bursar.providers.port.protocols import (
     AccountCorrection,
     BankNews,
     BankRail,
+    EventLog,
+    Logged,
     Movement,
     PaymentProvider,
     Reporting,
     ReportUnavailable,
+    adapter_of,
 )
 from bursar.providers.port.requests import (
     Authorization,
@@ -77,9 +80,11 @@ __all__ = [
     "DisputeReason",
     "DisputeState",
     "DisputeStatus",
+    "EventLog",
     "Forgetting",
     "Inspection",
     "Instrument",
+    "Logged",
     "MethodDetails",
     "MethodType",
     "MicroDeposits",
@@ -101,4 +106,5 @@ __all__ = [
     "Verification",
     "Void",
     "Wallet",
+    "adapter_of",
 ]

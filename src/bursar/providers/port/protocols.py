@@ -1,6 +1,8 @@
-"""What an adapter is: a provider of payments; it may show its account of our money, or exchange files with a bank."""
+"""What an adapter is: a provider of payments; it may show its account of our money and its log of events, or exchange
+files with a bank.
+"""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -67,6 +69,23 @@ class Reporting(Protocol):
         ...
 
 
+class Logged(msgspec.Struct, frozen=True):
+    """An event in a provider's own log. body: as a webhook brings it."""
+
+    id: str
+    type: str
+    body: bytes
+
+
+@runtime_checkable
+class EventLog(Protocol):
+    """A provider that shows what it has told us, so that what did not arrive can be had."""
+
+    def events(self, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
+        """The events from `since` to `until`, page by page. Raises ReportUnavailable."""
+        ...
+
+
 class AccountCorrection(Secret, msgspec.Struct, frozen=True, omit_defaults=True):
     """What a bank tells to be wrong of an account; None where it stays. account_type: CHECKING or SAVINGS."""
 
@@ -108,4 +127,12 @@ class BankRail(Protocol):
 
 
 class ReportUnavailable(Exception):  # noqa: N818  the provider's state, not a fault of ours
-    """The provider did not show its account; nothing is lost by asking again."""
+    """The provider did not show its account or its log; nothing is lost by asking again."""
+
+
+def adapter_of(provider: PaymentProvider) -> object:
+    """The adapter behind its guard, for what it may show beside: that is no step of a payment, and takes none of the
+    places and none of the retries of those.
+    """
+    adapter: object = getattr(provider, "adapter", provider)
+    return adapter

@@ -1,6 +1,6 @@
 """The adapter: each request by the API that carries it out, and every failure as an outcome."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -18,6 +18,7 @@ from bursar.providers.port import (
     DisputeInspection,
     Forgetting,
     Inspection,
+    Logged,
     MethodType,
     Movement,
     Outcome,
@@ -30,7 +31,7 @@ from bursar.providers.port import (
     Verification,
     Void,
 )
-from bursar.providers.stripe import disputes, methods, money, payouts, reports, standing
+from bursar.providers.stripe import disputes, events, methods, money, payouts, reports, standing
 from bursar.providers.stripe.calls import Calls
 from bursar.providers.stripe.errors import outcome_of
 from bursar.providers.stripe.payments import Payments
@@ -146,6 +147,10 @@ class Stripe:
     async def movements(self, *, since: datetime, until: datetime) -> list[Movement]:
         """Every balance transaction of [since, until), oldest first. Raises ReportUnavailable."""
         return await reports.movements(self._calls, since=since, until=until)
+
+    def events(self, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
+        """The events from `since` to `until`, page by page. Raises ReportUnavailable."""
+        return events.events(self._calls, since=since, until=until)
 
     async def close(self) -> None:
         await self._calls.close()

@@ -177,6 +177,13 @@ class EventData(msgspec.Struct, frozen=True):
     object: EventObject
 
 
+class LoggedEvent(msgspec.Struct, frozen=True, tag_field="object", tag="event"):
+    """What is read of an event before it is taken in as a webhook's would be."""
+
+    id: str
+    type: str
+
+
 class Event(msgspec.Struct, frozen=True, tag_field="object", tag="event"):
     type: str
     data: EventData

@@ -1,0 +1,52 @@
+"""PayPal's own list of the events of our webhooks: what it has told, or tried to tell, in the last 30 days."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import structlog
+
+from bursar.providers.paypal.client import Client, Lost, NotSent, Refused
+from bursar.providers.paypal.documents import Event, EventList
+from bursar.providers.port import Logged, ReportUnavailable
+
+log = structlog.get_logger()
+
+EVENTS: Final = "/v1/notifications/webhooks-events"
+PAGE_SIZE: Final = 100
+
+
+async def events(client: Client, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
+    """The events from `since` to `until`, page by page. Raises ReportUnavailable.
+
+    Source: developer.paypal.com/docs/api/webhooks/v1, "List event notifications".
+    """
+    params = {"page_size": str(PAGE_SIZE), "start_time": _text(since), "end_time": _text(until)}
+    try:
+        while True:
+            page = await client.get(EVENTS, EventList, params=params)
+            yield [_logged(raw) for raw in page.events]
+            following = _following(page)
+            if following in ({}, params) or not page.events:
+                return
+            params = following
+    except (NotSent, Lost, Refused, msgspec.DecodeError) as error:
+        log.warning("paypal.events_unavailable", error=type(error).__name__)
+        raise ReportUnavailable(f"PayPal's events: {error}") from error
+
+
+def _following(page: EventList) -> dict[str, str]:
+    """The query of the next page; nothing where this is the last. Only the query is taken from the link."""
+    link = next((link.href for link in page.links if link.rel == "next"), "")
+    return dict(parse_qsl(urlsplit(link).query))
+
+
+def _logged(raw: msgspec.Raw) -> Logged:
+    event = msgspec.json.decode(raw, type=Event)
+    return Logged(event.id, event.event_type, bytes(raw))
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
