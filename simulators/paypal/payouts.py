@@ -19,10 +19,13 @@ ENDS: Final[dict[str, tuple[str, str]]] = {
     "blocked": ("BLOCKED", ""),
     "pending": ("PENDING", ""),
     "onhold": ("ONHOLD", ""),
+    "claimed": ("UNCLAIMED", "RECEIVER_UNREGISTERED"),
 }
 """An item's status and error by how its receiver's e-mail address begins; of any other it is SUCCESS."""
 POOR: Final = "poor"
 """A receiver that begins so meets an empty balance: the batch is refused."""
+CLAIMED: Final = "claimed"
+"""A receiver that begins so claims his money when it is about to be called back."""
 
 
 class Item(msgspec.Struct):
@@ -95,6 +98,8 @@ class Payouts:
     def _cancel(self, request: Request) -> Answer:
         """Only what nobody claimed can be called back."""
         batch, item = self._known(request)
+        if item.status == "UNCLAIMED" and item.asked["receiver"].startswith(CLAIMED):
+            self._end(batch, item, "SUCCESS", "", request.now)
         if item.status != "UNCLAIMED":
             message = "The payout item is not in an unclaimed state."
             raise Refusal(error(400, name="ITEM_NOT_CANCELLABLE", message=message))

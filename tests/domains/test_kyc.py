@@ -27,7 +27,14 @@ LEADS_TO: dict[tuple[Status, str], tuple[Status, str]] = {
         (status, "told_verified"): (S.VERIFIED, "kyc.verified")
         for status in (S.NOT_STARTED, S.VERIFIED, S.REJECTED, S.EXPIRED)
     },
-    **{(status, "told_rejected"): (S.REJECTED, "kyc.rejected") for status in (S.NOT_STARTED, S.VERIFIED, S.EXPIRED)},
+    **{
+        (status, action): told
+        for status in (S.NOT_STARTED, S.VERIFIED, S.REJECTED, S.EXPIRED)
+        for action, told in (
+            ("told_rejected", (S.REJECTED, "kyc.rejected")),
+            ("told_expired", (S.EXPIRED, "kyc.expired")),
+        )
+    },
 }
 """Said here once more, so that a change of the table is meant."""
 

@@ -141,15 +141,28 @@ class TestSchedule:
         assert (gone.status, gone.attempts) == (DeliveryStatus.FAILED, 1)
 
     @pytest.mark.parametrize("status, header, seconds", [
-        (429, "17", 17),
-        (503, "17", 17),
-        (503, "Fri, 02 Jan 2026 00:01:00 GMT", 60),
-        (503, "Thu, 01 Jan 2026 00:00:00 GMT", 0),
+        (429, "7200", 7_200),
+        (503, "7200", 7_200),
+        (503, "Fri, 02 Jan 2026 02:00:00 GMT", 7_200),
         (429, "999999999", RETRY_AFTER_SECONDS_MAX),
     ])  # fmt: skip
     def test_retry_after_says_when(self, status: int, header: str, seconds: int) -> None:
         outcome = failed(status, retry_after=header)
-        assert after(delivery(step=4), outcome, is_probe=False).next_attempt_at == NOW + timedelta(seconds=seconds)
+        assert after(delivery(step=2), outcome, is_probe=False).next_attempt_at == NOW + timedelta(seconds=seconds)
+
+    @pytest.mark.parametrize("header", ["0", "1", "Thu, 01 Jan 2026 00:00:00 GMT"])
+    def test_retry_after_shortens_no_wait(self, header: str) -> None:
+        """Else a receiver that is overloaded for a minute has its events given up within it."""
+        now, one = NOW, delivery()
+        while one.next_attempt_at is not None:
+            one = after(one, failed(503, at=now, retry_after=header), is_probe=False)
+            now = one.next_attempt_at or now
+        assert now - NOW >= timedelta(seconds=sum(SCHEDULE_SECONDS))
+
+    def test_retry_after_of_a_probe_shortens_no_wait(self) -> None:
+        waiting = delivery(step=3, next_attempt_at=NOW + timedelta(hours=1))
+        asked = after(waiting, failed(503, retry_after="1"), is_probe=True)
+        assert (asked.step, asked.next_attempt_at) == (3, waiting.next_attempt_at)
 
     @pytest.mark.parametrize("status, header", [(500, "17"), (429, "soon"), (429, "-1"), (503, "1e3"), (429, "")])
     def test_no_other_header_does(self, status: int, header: str) -> None:
@@ -211,6 +224,11 @@ class TestHealth:
         health = Health().after(delivery(), failed(429, retry_after="120"))
         assert not health.is_down and health.paused_until == NOW + timedelta(seconds=120)
         assert health.after(delivery(), Outcome(NOW, 200)).paused_until == health.paused_until
+
+    def test_a_pause_that_was_asked_for_shortens_none(self) -> None:
+        """Else an endpoint that is down and says `Retry-After: 0` is asked as fast as it answers."""
+        health = self.down().after(delivery(step=2), failed(503, at=NOW + timedelta(minutes=5), retry_after="0"))
+        assert health.is_paused(NOW + timedelta(minutes=5, seconds=10))
 
     def test_is_hopeless_after_days_without_a_success(self) -> None:
         health = self.down()

@@ -116,7 +116,6 @@ class TestReading:
             (caused, {"reference": "pi_1", "key": "key"}),
             (stripe_event("x", held), {"token": "pm_1:cus_1"}),
             (given_up, {"token": "pm_1:cus_2"}),
-            (stripe_event("x", {"object": "mandate", "payment_method": "pm_1"}), {"token": "pm_1"}),
         ):
             assert named_in("stripe", document) == named
             assert read("stripe", {}, msgspec.json.encode(document)).named == named

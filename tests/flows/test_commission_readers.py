@@ -1,9 +1,12 @@
 """Who sees and does what with commission rules; lists; and conflicts over HTTP."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from bursar.domains.commissions import service as commissions
+from bursar.domains.commissions.schemas import CheckConflicts
 from bursar.infra.auth import ROLES
 from tests.conftest import Serve
 from tests.support.api import Api, fields_of, json_of, problem_of, unique
@@ -209,6 +212,24 @@ class TestConflicts:
             assert (len(told["conflicts"]), told["isComplete"]) == (3, True)
             monkeypatch.setattr("bursar.domains.commissions.service.COMPARED_MAX", 1)
             assert (await self.check(desk, {}))["isComplete"] is False
+
+    async def test_leaves_others_their_turn_at_every_conflict(self, serve: Serve) -> None:
+        turns = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with serve() as service:
+            desk = Desk(service)
+            for _ in range(4):
+                await desk.active()
+            beside = asyncio.create_task(other())
+            await commissions.check_conflicts(service.app, CheckConflicts())
+            beside.cancel()
+            assert turns >= 6
 
     async def test_refuses_what_makes_no_sense(self, desk: Desk) -> None:
         body = {"ruleId": NOBODY, "vendorId": "v"}

@@ -7,12 +7,14 @@ import asyncpg
 import pytest
 
 from bursar.domains.disputes import service as disputes
+from bursar.domains.payments.model import ProviderDisagrees
 from bursar.infra.db import SYSTEM
+from bursar.kit.errors import RowBusy
 from bursar.providers import port
 from bursar.providers.port import BankNews, DisputeStatus
 from tests.conftest import Serve
 from tests.support.api import fields_of, json_of, problem_of, unique
-from tests.support.disputes import DISPUTES, Quarrel, hold
+from tests.support.disputes import DISPUTES, NOW, Quarrel, hold
 
 DUE = "2099-01-01T00:00:00Z"
 
@@ -57,6 +59,14 @@ class TestWritingDown:
         assert (dispute["id"], dispute["status"], dispute["amount"]) == (alert["id"], "NEEDS_RESPONSE", 700)
         assert (await quarrel.posted(dispute)).keys() == {"opened", "fee"}
 
+    async def test_of_another_payment_than_the_providers_takes_nothing(self, quarrel: Quarrel) -> None:
+        payment, meant = await quarrel.captured(), await quarrel.captured()
+        reference = quarrel.disputed_there(meant, amount=300)
+        json_of(await quarrel.by_hand(payment, providerDisputeId=reference, amount=300, status="ALERT"), 201)
+        with pytest.raises(ProviderDisagrees):
+            await quarrel.told(reference)
+        assert (await quarrel.api.show(payment["id"]))["amountDisputed"] == 0
+
     async def test_of_what_was_never_captured_is_refused(self, quarrel: Quarrel) -> None:
         payment = await quarrel.api.authorized()
         problem_of(await quarrel.by_hand(payment, amount=100), 409, "amount_exceeds_captured")
@@ -94,6 +104,20 @@ class TestClosing:
         problem_of(await quarrel.act(dispute, "close", outcome="WON"), 409, "dispute_is_providers")
         shown = await quarrel.show(dispute["id"])
         assert (shown["status"], shown["isByHand"]) == ("LOST", False)
+
+    async def test_waits_for_a_provider_that_falls_silent(
+        self, quarrel: Quarrel, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payment, adapter = await quarrel.captured(), quarrel.service.sandbox
+        reference = quarrel.disputed_there(payment, fee=0)
+        dispute = json_of(await quarrel.by_hand(payment, providerDisputeId=reference), 201)
+        answers = iter([await adapter.execute(port.DisputeInspection(unique("key"), reference, NOW))])
+
+        async def execute(request: port.Request) -> port.Outcome:
+            return next(answers, port.Unknown("no word"))
+
+        monkeypatch.setattr(adapter, "execute", execute)
+        problem_of(await quarrel.act(dispute, "close", outcome="WON"), 503, "provider_unavailable")
 
     @pytest.mark.parametrize("is_returned, fee", [(True, 0), (False, 15)])
     async def test_as_won_gives_back(self, quarrel: Quarrel, is_returned: bool, fee: int) -> None:
@@ -253,6 +277,18 @@ class TestBankReturns:
         assert await quarrel.events(listed[0]) == ["received", "opened", "lost"]
         shown = await quarrel.api.show(payment["id"])
         assert (shown["disputeStatus"], shown["amountDisputed"]) == ("LOST", 1_000)
+
+    async def test_wait_while_their_debit_is_being_booked(self, quarrel: Quarrel) -> None:
+        payment = await quarrel.api.authorized(paymentMethodId="pm_sandbox_capture_timeout_after_effect")
+        json_of(await quarrel.api.capture(payment["id"]), 202)
+        rows = await quarrel.service.fetch("select attempts -> 0 ->> 'id' from payments where id = $1", payment["id"])
+        news = BankNews("news-1", "", rows[0][0], "R10", "debit_disputed", is_late=True)
+        with pytest.raises(RowBusy):
+            await disputes.on_bank_return(quarrel.service.app, SYSTEM, news)
+        quarrel.service.clock.advance(seconds=2)
+        await quarrel.service.run_jobs()
+        dispute = await disputes.on_bank_return(quarrel.service.app, SYSTEM, news)
+        assert dispute is not None and dispute.amount == payment["amount"]
 
     async def test_of_what_is_no_debit_of_ours_are_nothing(self, quarrel: Quarrel) -> None:
         news = BankNews("news-1", "", "unheard_of", "R10", is_late=True)

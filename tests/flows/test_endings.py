@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.support.api import Api, json_of
+from bursar.domains.payments import jobs
+from bursar.providers.port import Unavailable
+from tests.support.api import Api, json_of, problem_of
 from tests.support.service import Service
 
 pytestmark = pytest.mark.usefixtures("verified")
@@ -87,3 +89,49 @@ class TestExpiry:
 
         assert await api.show(captured["id"]) == captured
         assert await api.show(cancelled["id"]) == cancelled
+
+    async def test_that_cannot_be_given_back_is_not_tried_all_the_time(
+        self, api: Api, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """And it keeps nobody else from being given back."""
+        monkeypatch.setattr(jobs, "SWEEP_SIZE", 1)
+        stuck = await api.authorized(paymentMethodId="pm_sandbox_capture_unavailable")
+        other = await api.authorized()
+        service.clock.advance(days=8)
+        for _ in range(5):
+            await service.run_schedule("payments.expire")
+            service.clock.advance(seconds=5)
+
+        assert (await api.show(other["id"]))["status"] == "EXPIRED"
+        count = "select count(*) from events where stream = $1 and type = 'payment.void_requested'"
+        assert (await service.fetch(count, stuck["id"]))[0][0] == 1
+        service.clock.advance(hours=1)
+        await service.run_schedule("payments.expire")
+        assert (await service.fetch(count, stuck["id"]))[0][0] == 2
+
+
+class TestAction:
+    async def test_is_still_to_be_done_where_the_provider_could_not_be_asked(
+        self, api: Api, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        payment = await api.create_payment(paymentMethodId="pm_sandbox_requires_action")
+        asked = json_of(await api.authorize(payment["id"]), 200)
+        assert asked["nextAction"]["url"]
+
+        async def away(request: object) -> Unavailable:
+            return Unavailable("down")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service.sandbox, "execute", away)
+            problem_of(await api.authorize(payment["id"]), 503, "provider_unavailable")
+        shown = await api.show(payment["id"])
+        assert (shown["status"], shown["nextAction"]) == ("REQUIRES_ACTION", asked["nextAction"])
+        done = json_of(await api.authorize(payment["id"]), 200)
+        assert (done["status"], done["nextAction"]) == ("AUTHORIZED", None)
+
+    @pytest.mark.parametrize("action, status", [("cancel", "CANCELLED"), ("fail", "FAILED")])
+    async def test_is_nobodys_any_more_when_the_payment_has_ended(self, api: Api, action: str, status: str) -> None:
+        payment = await api.create_payment(paymentMethodId="pm_sandbox_requires_action")
+        json_of(await api.authorize(payment["id"]), 200)
+        ended = json_of(await api.act(payment["id"], action), 200)
+        assert (ended["status"], ended["nextAction"]) == (status, None)

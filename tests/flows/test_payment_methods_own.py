@@ -243,6 +243,8 @@ class TestSecrets:
         refused = await change(api, method, billingAddress={"city": "Wien"})
         problem_of(refused, 410, "subject_erased")
         problem_of(await post_method(api, customer, card(holderName="Ann")), 410, "subject_erased")
+        nameless = {"card": {"number": "4242424242424242", "expMonth": 12, "expYear": 2031, "cvc": "123"}}
+        problem_of(await post_method(api, customer, {"type": "CARD", **nameless}), 410, "subject_erased")
         json_of(await remove(api, method), 200)
 
     async def test_are_in_no_event(self, api: Api, service: Service) -> None:

@@ -335,10 +335,12 @@ class TestProviderChange:
         both = [await add(told.api, unique("customer"), provider_token(token)) for _ in range(2)]
         other = await add(told.api, unique("customer"), provider_token())
         details = MethodDetails(last4="9999")
-        assert await methods.on_provider_change(told.service.app, "sandbox", token, details) == 2
+        app = told.service.app
+        behind = await methods.of_token(app, "sandbox", token)
+        await methods.on_provider_change(app, behind, details)
         assert [(await shown(told.api, method))["card"]["last4"] for method in both] == ["9999"] * 2
-        assert await methods.on_provider_change(told.service.app, "mute", token, None) == 0
-        assert await methods.on_provider_change(told.service.app, "sandbox", token, None) == 2
+        assert await methods.of_token(app, "mute", token) == []
+        await methods.on_provider_change(app, await methods.of_token(app, "sandbox", token), None)
         assert (await shown(told.api, both[0]))["verificationStatus"] == "FAILED"
         assert (await shown(told.api, other))["version"] == 1
 
@@ -346,4 +348,4 @@ class TestProviderChange:
         token = unique("token")
         method = await add(told.api, unique("customer"), provider_token(token))
         json_of(await remove(told.api, method), 200)
-        assert await methods.on_provider_change(told.service.app, "sandbox", token, None) == 0
+        assert await methods.of_token(told.service.app, "sandbox", token) == []

@@ -229,3 +229,18 @@ class TestExplaining:
         (item,) = (await ann.differences(first["id"]))["MISSING_WITH_THEM"]
         json_of(await ann.colleague().explain(item, account="dispute_losses"), 200)
         assert counts(await ann.reconcile(stripe_csv(rows[2:]))) == {"DUPLICATE": 1}
+
+    async def test_one_that_was_explained_as_right_in_our_books_is_matched_when_it_comes(self, ann: Bookkeeper) -> None:
+        rows = [row_of(capture) for capture in await three(ann)]
+        first = await ann.reconcile(stripe_csv(rows[:2]))
+        (item,) = (await ann.differences(first["id"]))["MISSING_WITH_THEM"]
+        json_of(await ann.colleague().explain(item, account="clearing"), 200)
+        assert counts(await ann.reconcile(stripe_csv([*rows[:2], payout(1, 5, yesterday(ann))]))) == {
+            "REPEATED": 2,
+            "MATCHED": 1,
+        }
+        assert counts(await ann.reconcile(stripe_csv(rows[2:]))) == {"MATCHED": 1}
+        clearing = (await ann.balances())["provider:sandbox:clearing", "EUR"]
+        assert clearing == net_of(rows)["EUR"] - 5
+        again = rows[2].changed(id="again")
+        assert counts(await ann.reconcile(stripe_csv([again]))) == {"DUPLICATE": 1}

@@ -116,6 +116,11 @@ class TestUnreadable:
         await ann.service.run_jobs()
         assert (await ann.show(failed["id"]))["status"] == "FAILED"
 
+    @pytest.mark.parametrize("encoding", ["shift_jis", "bogus"])
+    async def test_an_encoding_that_is_not_taken_fails_it_at_once(self, ann: Bookkeeper, encoding: str) -> None:
+        failed = await ann.reconcile(document(ENTRY).replace("UTF-8", encoding).encode(), provider="")
+        assert failed["status"] == "FAILED" and "encoding" in failed["errors"][0]["reason"]
+
     async def test_a_file_without_rows_says_nothing_of_a_period(self, ann: Bookkeeper) -> None:
         empty = stripe_csv([])
         assert (await ann.reconcile(empty))["errors"][0]["reason"].startswith("no rows")
@@ -123,6 +128,14 @@ class TestUnreadable:
         again = json_of(await ann.bring(empty, **period), 202)
         await ann.service.run_jobs()
         assert (await ann.show(again["id"]))["status"] == "COMPLETED"
+
+
+class TestPayouts:
+    async def test_whose_ids_read_alike_are_both_booked(self, ann: Bookkeeper) -> None:
+        names = (("a:b", "c"), ("a", "b:c"))
+        alike = [payout(1, 500, NOON)._replace(id=row_id, source=source) for row_id, source in names]
+        done = await ann.reconcile(stripe_csv(alike))
+        assert (done["status"], counts(done)) == ("COMPLETED", {"MATCHED": 2})
 
 
 class TestPayPal:

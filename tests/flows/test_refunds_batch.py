@@ -68,6 +68,15 @@ class TestBatch:
         taken = [(await desk.api.show(payment["id"]))["amountRefunded"] for payment in payments]
         assert taken == [30, 15] and (await shown(desk, batch))["askedCount"] == 1
 
+    async def test_an_amount_is_of_one_currency(self, desk: Desk, service: Service) -> None:
+        order = unique("order")
+        paid = [await desk.paid(100, orderId=order, currency=currency) for currency in ("EUR", "JPY")]
+        batch = await asked(desk, {"orderId": order, "amount": 150}, {"orderId": order})
+        await service.run_jobs()
+        mixed, whole = await items_of(desk, batch)
+        assert (mixed["status"], mixed["problemCode"], mixed["refundIds"]) == ("REFUSED", "mixed_currencies", [])
+        assert len(whole["refundIds"]) == len(paid)
+
     async def test_of_a_vendor_takes_its_shares_alone(self, desk: Desk, service: Service) -> None:
         failed, other = vendor(), vendor()
         charges = [await desk.shop.sold({failed: 60, other: 40}) for _ in range(3)]

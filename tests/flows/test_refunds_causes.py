@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bursar.domains.payments.model import ProviderDisagrees
 from bursar.domains.refunds import service as refunds
 from bursar.domains.refunds.model import RefundNamed
 from bursar.infra.db import SYSTEM, Origin
@@ -70,10 +71,21 @@ class TestTransactionsRefund:
         assert (await self.post(desk, charge["id"], key)).content == refused.content
         assert (await desk.shop.show(charge["id"]))["allocations"][0]["amountRefunding"] == 0
 
-    async def test_is_not_done_and_stays_approved(self, desk: Desk) -> None:
+    async def test_is_not_done_and_leaves_nothing_that_a_repeat_would_double(self, desk: Desk) -> None:
         charge = await desk.shop.sold({vendor(): 100}, paymentMethodId="pm_sandbox_refund_unavailable")
-        refused = problem_of(await self.post(desk, charge["id"]), 503, "provider_unavailable")
-        assert (await desk.show(refused["refundId"]))["status"] == "APPROVED"
+        key = unique("key")
+        for _ in range(2):
+            answer = await self.post(desk, charge["id"], key, body={"amount": 60})
+            refused = problem_of(answer, 503, "provider_unavailable")
+            assert (await desk.show(refused["refundId"]))["status"] == refused["refundStatus"] == "FAILED"
+            assert await desk.balances(refused["refundId"]) == {}
+        assert (await desk.api.show(charge["paymentId"]))["amountRefundable"] == 100
+
+    async def test_of_a_charge_that_has_changed_since(self, desk: Desk) -> None:
+        charge = await desk.shop.sold({vendor(): 100})
+        stale = {"if-match": f'"{charge["version"] + 1}"'}
+        problem_of(await self.post(desk, charge["id"], headers=stale), 412, "stale_version")
+        json_of(await self.post(desk, charge["id"], headers={"if-match": f'"{charge["version"]}"'}), 200)
 
     async def test_whose_outcome_is_lost_replays_its_transaction(self, desk: Desk, service: Service) -> None:
         method = "pm_sandbox_refund_timeout_after_effect"
@@ -259,6 +271,13 @@ class TestMadeElsewhere:
         await refunds.on_provider_notice(service.app, SYSTEM, provider="sandbox", named=named)
         assert (await desk.show(noticed.refund_id))["status"] == "COMPLETED"
 
+    async def test_in_another_currency_is_for_somebody_to_look_at(self, desk: Desk, service: Service) -> None:
+        payment = await desk.paid()
+        state = RefundState("re_1", payment["transactionId"], 30, "JPY", RefundStatus.DONE)
+        with pytest.raises(ProviderDisagrees):
+            await self.told(service, state)
+        assert (await desk.api.show(payment["id"]))["amountRefundable"] == 100
+
     async def test_of_a_payment_that_is_not_known(self, desk: Desk, service: Service) -> None:
         state = RefundState("re_1", "pi_of_nobody", 30, "EUR", RefundStatus.DONE)
         assert await self.told(service, state) is None
@@ -354,6 +373,17 @@ class TestNoWord:
         done = await desk.done(refund["id"], "complete", by=desk.ann, body={"providerReference": "re_1"})
         assert (done["status"], done["providerReference"]) == ("COMPLETED", "re_1")
         assert (await desk.api.show(refund["paymentId"]))["amountRefunded"] == 40
+
+    async def test_of_a_transactions_refund_replays_the_transaction(self, silent: tuple[Desk, dict[str, Any]]) -> None:
+        desk, key = silent[0], unique("key")
+        adapter: Any = desk.service.app.providers["sandbox"]
+        adapter.is_silent = False
+        charge = await desk.shop.sold({vendor(): 100})
+        adapter.is_silent = True
+        waiting = json_of(await TestTransactionsRefund.post(desk, charge["id"], key), 202)
+        await desk.done(waiting["refundId"], "complete", by=desk.ann, body={"providerReference": "re_2"})
+        done = json_of(await TestTransactionsRefund.post(desk, charge["id"], key), 200)
+        assert (done["id"], done["status"]) == (waiting["id"], "COMPLETED")
 
 
 async def test_verification_sees_a_refund_that_is_not_what_the_payment_says(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bursar.domains.refunds import jobs as refund_jobs
 from tests.support.api import json_of, problem_of, unique
 from tests.support.refunds import REFUNDS, Desk, vendor
 from tests.support.service import Service
@@ -109,6 +110,20 @@ class TestUnheard:
         await service.run_schedule("refunds.sweep")
         await inquire(service)
         assert (await desk.show(refund["id"]))["status"] == "COMPLETED"
+
+    async def test_the_sweep_finds_it_behind_many_that_wait(
+        self, desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await desk.under_way("pending")
+        crashed = await desk.under_way("after")
+        await service.fetch("update refunds set is_unknown = false where id = $1", crashed["id"])
+        await service.fetch("delete from jobs where args ->> 'refundId' = $1", crashed["id"])
+        service.clock.advance(seconds=40)
+        monkeypatch.setattr(refund_jobs, "SWEEP_SIZE", 1)
+        await service.run_schedule("refunds.sweep")
+        await inquire(service)
+        ended = await service.fetch("select status from refunds where id = $1", crashed["id"])  # a GET would ask itself
+        assert ended[0]["status"] == "COMPLETED"
 
 
 class TestAsynchronous:

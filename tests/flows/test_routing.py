@@ -106,10 +106,15 @@ class TestRules:
         rows = await two.service.fetch("select type from events where stream = $1 order by version", made["id"])
         assert [row[0] for row in rows] == ["routing_rule.created", "routing_rule.updated"]
 
-    async def test_are_listed_in_the_order_in_which_they_count(self, two: Two) -> None:
+    async def test_are_listed_newest_first_page_by_page(self, two: Two) -> None:
         made = [await two.rule(provider="sandbox", priority=priority) for priority in (5, 1, 5, 0)]
-        listed = json_of(await two.admin.get(RULES), 200)
-        assert [row["id"] for row in listed["data"]] == [made[number]["id"] for number in (3, 1, 0, 2)]
+        first = json_of(await two.admin.get(RULES, limit=3), 200)
+        rest = json_of(await two.admin.get(RULES, limit=3, cursor=first["nextCursor"]), 200)
+        assert [row["id"] for row in first["data"] + rest["data"]] == [row["id"] for row in reversed(made)]
+        assert (first["hasMore"], rest["hasMore"], rest["nextCursor"]) == (True, False, None)
+        later = json_of(await two.admin.get(RULES, createdFrom=made[2]["createdAt"]), 200)
+        assert [row["id"] for row in later["data"]] == [made[3]["id"], made[2]["id"]]
+        assert fields_of(await two.admin.get(RULES, limit=101)) == {"limit"}
 
     @pytest.mark.parametrize(
         "body, field",

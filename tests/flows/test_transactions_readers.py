@@ -82,6 +82,22 @@ class TestCustomers:
         problem_of(await api.get(f"{TRANSACTIONS}/vendor/a"), 403, "forbidden")
 
 
+class TestBoth:
+    async def test_a_vendor_who_buys_sees_what_it_sold_and_what_it_bought(self, service: Service, shop: Shop) -> None:
+        vendor_id, customer_id, order_id = unique("vendor"), unique("customer"), unique("order")
+        sold = await shop.sold({vendor_id: 100}, orderId=order_id)
+        bought = await shop.sold({unique("vendor"): 100}, orderId=order_id, customerId=customer_id)
+        await shop.sold({unique("vendor"): 100}, orderId=order_id)
+        api = service.api.as_("vendor", "customer", customer_id=customer_id, vendorId=vendor_id)
+        assert [one["id"] for one in await listed(api, f"vendor/{vendor_id}")] == [sold["id"]]
+        assert [one["id"] for one in await listed(api, f"customer/{customer_id}")] == [bought["id"]]
+        seen = await listed(api, f"order/{order_id}")
+        assert [one["id"] for one in seen] == [bought["id"], sold["id"]]
+        assert [one["commissionTotal"] for one in seen] == [None, sold["commissionTotal"]]
+        for one in (sold, bought):
+            json_of(await api.get(f"{TRANSACTIONS}/{one['id']}"), 200)
+
+
 class TestStaff:
     @pytest.mark.parametrize("role", STAFF)
     async def test_see_all(self, service: Service, shop: Shop, role: str) -> None:
@@ -147,3 +163,11 @@ class TestLists:
         done = json_of(await shop.end(first, "complete", body={"gatewayReference": reference}), 200)
         assert json_of(await shop.api.get(f"{TRANSACTIONS}/transaction/{reference}"), 200) == done
         problem_of(await shop.api.get(f"{TRANSACTIONS}/transaction/{unique('till')}"), 404, "not_found")
+
+    async def test_by_external_id_whoever_else_has_it(self, service: Service, shop: Shop) -> None:
+        mine, other, name = unique("vendor"), unique("vendor"), unique("external")
+        payment = await shop.captured(100)
+        charge = await shop.allocated(payment["id"], {mine: 30}, transactionId=name)
+        await shop.allocated(payment["id"], {other: 30}, transactionId=name)
+        found = json_of(await vendor_api(service, mine).get(f"{TRANSACTIONS}/transaction/{name}"), 200)
+        assert found["id"] == charge["id"]

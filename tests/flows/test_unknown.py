@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from bursar.domains.payments import jobs
+from tests.conftest import Serve
 from tests.support.api import Api, json_of, problem_of, unique
 from tests.support.service import Service
 
@@ -133,3 +135,22 @@ class TestWhileUnknown:
 
             await pass_time_and_inquire(service)
             assert (await api.show(payment["id"]))["status"] == "PENDING"
+
+
+async def test_the_sweep_finds_a_crash_behind_many_that_wait(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serve() as service:
+        api = service.api.as_("service")
+        method = "pm_sandbox_capture_timeout_after_effect"
+        waiting, crashed = [await api.authorized(paymentMethodId=method) for _ in range(2)]
+        for payment in (waiting, crashed):
+            json_of(await api.capture(payment["id"]), 202)
+        await service.fetch("delete from jobs where args ->> 'paymentId' = $1", crashed["id"])
+        await service.fetch(
+            "update payments set attempts = jsonb_set(attempts, '{0,isUnknown}', 'false') where id = $1", crashed["id"]
+        )
+        service.clock.advance(seconds=60)
+        monkeypatch.setattr(jobs, "SWEEP_SIZE", 1)
+        await service.run_schedule("payments.sweep")
+        service.clock.advance(seconds=2)
+        await service.run_jobs()
+        assert await service.inner_status(crashed["id"]) == "CAPTURED"

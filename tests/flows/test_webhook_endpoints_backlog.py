@@ -191,6 +191,30 @@ class TestKilled:
             assert repeated <= 2 * 32, "only what was under way came twice"
 
 
+class TestPaused:
+    async def test_beyond_its_lease_changes_nothing_when_it_goes_on(self, service: Service) -> None:
+        """Another worker has the lane by then, and has sent what was under way."""
+        api = service.api.as_("service")
+        async with Receiver(unevenly) as receiver:
+            await register(api, receiver.url, eventTypes=["payment.*"])
+            loading = asyncio.create_task(load(api, 200, at_once=8))
+            child = Child(service)
+            try:
+                await eventually(lambda: len(receiver.taken) >= 100, 30)
+                child.process.send_signal(signal.SIGSTOP)
+                await loading
+                await deliver_until(service.app, lambda: len({m.id for m in receiver.taken}) == 600, 90)
+                await is_over(service, 600)
+                child.process.send_signal(signal.SIGCONT)
+                late = await api.create_payment()
+                await eventually(lambda: late["id"] in {message.stream for message in receiver.taken}, 30)
+            finally:
+                child.kill()
+            assert_whole([message for message in receiver.taken if message.stream != late["id"]], 200)
+            repeated = len(receiver.came) - len({message.id for message in receiver.came})
+            assert repeated <= 2 * 32, "only what was under way came twice"
+
+
 async def is_over(service: Service, count: int) -> None:
     """Wait until all is written down: what is sent just before a stop is so, too."""
     await eventually(lambda: is_written(service, count))

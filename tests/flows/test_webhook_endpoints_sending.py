@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -155,6 +155,11 @@ class TestAnswers:
         async with raw(saying(hint, done)) as url:
             assert (await post(url)).status_code == 204
 
+    async def test_what_follows_an_answer_is_none(self) -> None:
+        first, second = b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n"
+        async with raw(saying(first + second)) as url:
+            assert (await post(url)).status_code == 500
+
     @pytest.mark.parametrize("rest", [b"content-length: 99\r\n\r\nshort", b"transfer-encoding: chunked\r\n\r\nzz\r\n"])
     async def test_counts_by_its_status_whatever_its_body(self, rest: bytes) -> None:
         async with raw(saying(b"HTTP/1.1 200 OK\r\n" + rest)) as url:
@@ -209,6 +214,27 @@ class TestConnections:
             for _ in range(2):
                 assert (await made.post(receiver.url, {}, b"{}")).status_code == 204
             assert len(receiver.came) == 3
+
+    async def test_one_on_which_something_was_said_unasked_is_replaced(self) -> None:
+        """As 408 on a connection that was idle: it is no answer to what is asked next."""
+        asked = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal asked
+            with suppress(OSError, asyncio.IncompleteReadError):
+                while await reader.readuntil(b"{}"):
+                    asked += 1
+                    writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+                    await asyncio.sleep(0.05)
+                    writer.write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server, sender() as made:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+            for count in (1, 2):
+                assert (await made.post(url, {}, b"{}")).status_code == 204 and asked == count
+                await asyncio.sleep(0.1)
 
     async def test_of_another_host_are_not_taken(self) -> None:
         async with Receiver() as one, Receiver() as other, sender() as made:

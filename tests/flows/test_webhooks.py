@@ -21,6 +21,7 @@ from tests.support.webhooks import (
     stripe_event,
     stripe_headers,
     tell_secrets,
+    unknown_intent,
 )
 
 
@@ -164,7 +165,7 @@ class TestReceiving:
 
 class TestProcessing:
     async def test_an_event_that_names_nothing_known_waits_and_is_given_up(self, post: Postman) -> None:
-        held = {"id": "pi_unheard_of", "object": "payment_intent"}
+        held = unknown_intent()
         told = await post.brought(stripe_event("payment_intent.succeeded", held))
         await post.run()
         failed = await post.show(told["id"])
@@ -195,7 +196,7 @@ class TestProcessing:
         assert (await post.show(good["id"]))["attempts"] >= 1
 
     async def test_a_dead_letter_is_taken_back(self, post: Postman) -> None:
-        held = {"id": "pi_unheard_of", "object": "payment_intent"}
+        held = unknown_intent()
         told = await post.brought(stripe_event("payment_intent.succeeded", held))
         problem_of(await post.api.call("POST", f"{HOOKS}/{told['id']}/retry", {}), 409, "invalid_state_transition")
         await post.run(minutes=30, times=4)
@@ -212,7 +213,7 @@ class TestProcessing:
         assert [row["type"] for row in types] == [f"webhook.{word}" for word in expected]
 
     async def test_many_are_taken_up_at_once_with_progress(self, post: Postman) -> None:
-        held = {"id": "pi_unheard_of", "object": "payment_intent"}
+        held = unknown_intent()
         for _ in range(7):
             await post.brought(stripe_event("payment_intent.succeeded", held))
         await post.run()
@@ -235,7 +236,7 @@ class TestProcessing:
         assert (progress["total"], progress["done"], progress["counts"]) == (5, 5, {"DEAD_LETTER": 5})
 
     async def test_lists_show_what_waits_and_what_failed(self, post: Postman) -> None:
-        held = {"id": "pi_unheard_of", "object": "payment_intent"}
+        held = unknown_intent()
         failed = await post.brought(stripe_event("payment_intent.succeeded", held))
         await post.run()
         new = await post.brought(stripe_event("payment_intent.succeeded", held))

@@ -16,7 +16,7 @@ from tests.support.paypal import paypal_shop
 from tests.support.refunds import REFUNDS
 from tests.support.service import Service
 from tests.support.stripe import Shop, shop
-from tests.support.webhooks import HOOKS, Postman, stripe_event
+from tests.support.webhooks import HOOKS, Postman, stripe_event, unknown_intent
 
 LOGS = "select provider, read_until from provider_event_logs"
 
@@ -131,6 +131,21 @@ class TestStripe:
             rows = await at.service.fetch("select count(*) as n from webhooks group by event_id")
             assert {row["n"] for row in rows} == {1}
 
+    async def test_a_reading_that_broke_for_long_goes_on(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with shop(serve) as at:
+            await begun(at.service)
+            quarrel = await disputed(at)
+
+            async def break_(*args: Any) -> None:
+                raise RuntimeError("whatever it is")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(missed.store, "known_events", break_)
+                for _ in range(25):
+                    await look(at.service)
+            await look(at.service)
+            assert len(await disputes_of(at, quarrel)) == 1
+
     async def test_is_looked_at_no_more_often_than_is_set(self, serve: Serve) -> None:
         async with shop(serve, webhook_fetch_minutes=60) as at:
             await begun(at.service)
@@ -159,6 +174,26 @@ class TestPayPal:
             refund = json_of(await at.api.get(f"{REFUNDS}/{row['id']}"), 200)
             assert (refund["status"], refund["amount"]) == ("COMPLETED", 300)
 
+    async def test_an_entry_that_is_no_event_keeps_nothing_back(self, serve: Serve, tmp_path: Path) -> None:
+        async with paypal_shop(serve, tmp_path) as at:
+            at.there.webhooks.url = None
+            await begun(at.service)
+            payment = await at.captured()
+            await at.there_is("refunds", capture_id=at.capture_id(payment), amount=300)
+            at.there.webhooks.events.append({"create_time": at.there.webhooks.events[-1]["create_time"], "id": 5})
+            await look(at.service)
+            assert len(await at.service.fetch("select id from refunds where payment_id = $1", payment["id"])) == 1
+
+    async def test_a_log_of_long_events_is_read_to_its_end(self, serve: Serve, tmp_path: Path) -> None:
+        async with paypal_shop(serve, tmp_path) as at:
+            at.there.webhooks.url = None
+            await begun(at.service)
+            for number in range(110):
+                resource = {"id": f"R-{number}", "note": "x" * 12_000}
+                at.there.orders.desk.emit("PAYMENT.REFUND.PENDING", "refund", resource, "A long one")
+            await look(at.service)
+            assert len(await at.service.fetch("select id from webhooks")) == 110
+
 
 class TestBodies:
     async def test_are_forgotten_with_their_keys_after_a_time(self, private: Service) -> None:
@@ -176,7 +211,7 @@ class TestBodies:
 
     async def test_are_not_needed_to_process_anew(self, private: Service) -> None:
         postman = Postman(private)
-        unknown = {"id": "pi_1", "object": "payment_intent"}
+        unknown = unknown_intent()
         webhook = await postman.brought(stripe_event("payment_intent.succeeded", unknown))
         await postman.run(minutes=600, times=14)
         assert (await postman.show(webhook["id"]))["status"] == "DEAD_LETTER"

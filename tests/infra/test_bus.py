@@ -29,7 +29,7 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 
 @asynccontextmanager
-async def joined(service: Service, server: NatsServer, inbound: Inbound = wiring.INBOUND) -> AsyncIterator[Bus]:
+async def joined(service: Service, server: Any, inbound: Inbound = wiring.INBOUND) -> AsyncIterator[Bus]:
     bus = Bus(service.app, server.url, STREAM, inbound)
     running = asyncio.create_task(bus.run())
     try:
@@ -192,7 +192,7 @@ class TestOut:
             await eventually(lambda: moved(private))
         rows = await private.fetch("select tx, position from event_cursors where consumer = 'nats'")
         late = (publish.NAME, 1, 1, 0, 0)
-        assert await private.app.database.execute(publish.MOVE_FROM, *late) == "UPDATE 0"
+        assert await private.app.database.execute(events.MOVE_FROM, *late) == "UPDATE 0"
         assert rows == await private.fetch("select tx, position from event_cursors where consumer = 'nats'")
 
 

@@ -28,6 +28,43 @@ class TestRequestId:
         assert re.fullmatch(r"[0-9a-z-]{10,60}", answer.headers["x-request-id"])
 
 
+class TestTrace:
+    """W3C Trace Context."""
+
+    TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    async def test_goes_on_in_the_answer_and_names_the_request(self, api: Api, service: Service) -> None:
+        given = f"00-{self.TRACE}-00f067aa0ba902b7-01"
+        answer = await api.call("POST", CORE, api.new_payment(), headers={"traceparent": given})
+        assert answer.headers["x-request-id"] == self.TRACE
+        own = answer.headers["traceparent"]
+        assert re.fullmatch(rf"00-{self.TRACE}-[0-9a-f]{{16}}-01", own) and own != given
+        rows = await service.fetch("select action from audit where request_id = $1", self.TRACE)
+        assert [row["action"] for row in rows] == ["payment.create"]
+
+    async def test_leaves_a_request_id_as_it_is(self, api: Api) -> None:
+        headers = {"traceparent": f"00-{self.TRACE}-00f067aa0ba902b7-00", "x-request-id": "mine-1"}
+        answer = await api.call("GET", f"{CORE}/x", headers=headers)
+        assert answer.headers["x-request-id"] == "mine-1"
+        assert answer.headers["traceparent"].startswith(f"00-{self.TRACE}-")
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "",
+            "00",
+            f"00-{'0' * 32}-00f067aa0ba902b7-01",
+            f"00-{TRACE}-{'0' * 16}-01",
+            f"00-{TRACE.upper()}-00f067aa0ba902b7-01",
+            f"ff-{TRACE}-00f067aa0ba902b7-01",
+            f"00-{TRACE}-00f067aa0ba902b7-01-more",
+        ],
+    )
+    async def test_that_is_none_is_left_away(self, api: Api, given: str) -> None:
+        answer = await api.call("GET", f"{CORE}/x", headers={"traceparent": given})
+        assert "traceparent" not in answer.headers and answer.headers["x-request-id"] != self.TRACE
+
+
 class TestOperations:
     async def test_are_open_to_everybody(self, service: Service) -> None:
         assert json_of(await service.api.get("/healthz"), 200) == {"status": "ok"}

@@ -19,6 +19,7 @@ from tests.providers.bank_setting import (
     changed,
     entries_of,
     opened,
+    payout,
     refund,
     returned,
 )
@@ -56,6 +57,15 @@ class TestWindows:
         await bank.exchange()
         row = (await bank.rows("select effective_on, settles_on from bank_entries"))[0]
         assert tuple(row) == (date(2026, 12, 8), date(2026, 12, 11))
+
+    async def test_more_than_the_controls_of_one_file_can_say_goes_out_in_two(self, bank: Bank) -> None:
+        largest = 9_999_999_999
+        for _ in range(101):
+            assert await bank.do(payout(largest)) == Pending()
+        await bank.pass_days(1)
+        first, second = bank.outgoing()
+        assert [entry.amount for entry in entries_of(first, second)] == [largest] * 101
+        assert read(first).totals.credit == 100 * largest
 
     async def test_two_processes_cut_one_file(self, bank: Bank, database_url: str, tmp_path: Path) -> None:
         async with opened(database_url, tmp_path) as other:

@@ -296,7 +296,6 @@ class TestEvents:
     @pytest.mark.parametrize(
         "body",
         [
-            b'{"events": [{"id": "WH-1"}]}',
             b'{"events": 7}',
             b"no JSON",
         ],
@@ -304,6 +303,11 @@ class TestEvents:
     async def test_that_cannot_be_read_are_told_later(self, body: bytes) -> None:
         with pytest.raises(ReportUnavailable):
             await asked(lambda head: said("200 OK", body=body), lambda paypal: events_of(paypal, NOW, NOW))
+
+    async def test_what_is_none_keeps_nothing_back(self) -> None:
+        body = b'{"events": [{"id": "WH-1"}, 7, {"id": "WH-2", "event_type": "A.B"}]}'
+        found = await asked(lambda head: said("200 OK", body=body), lambda paypal: events_of(paypal, NOW, NOW))
+        assert [event.id for event in found] == ["WH-2"]
 
     async def test_a_link_leads_to_no_other_place_and_not_round_in_circles(self) -> None:
         """Of a link to the next page its query is taken, and nothing else."""

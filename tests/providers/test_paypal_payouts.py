@@ -73,6 +73,14 @@ async def test_that_does_not_come_is_ours_again(shared: Shared, receiver: str, d
     assert paid_out(shared) == 0
 
 
+async def test_that_is_claimed_while_it_is_called_back_has_come(shared: Shared) -> None:
+    request = payout(shared, "claimed@example.com")
+    assert await shared.adapter.execute(request) == Pending()
+    assert await shared.adapter.inquire(request) == Pending()
+    assert isinstance(await shared.adapter.inquire(request), Approved)
+    assert paid_out(shared) == 4200
+
+
 @pytest.mark.parametrize("receiver", ["pending@example.com", "onhold@example.com"])
 async def test_stays_pending_while_paypal_waits(shared: Shared, receiver: str) -> None:
     request = payout(shared, receiver)

@@ -42,13 +42,14 @@ def texts(content: bytes, name: str) -> list[str]:
     return [node.text or "" for node in ElementTree.fromstring(content).iter(f"{{{NAMESPACE}}}{name}")]
 
 
-def report(content: bytes, *transfers: tuple[Payout, str, str], group: str = "") -> str:
+def report(content: bytes, *transfers: tuple[Payout, str, str], group: str = "", batch: str = "") -> str:
     told = [
         TRANSFER.format(key=end_to_end_id(request.key), status=status, reason=reason)
         for request, status, reason in transfers
     ]
     of_group = f"<GrpSts>{group}</GrpSts>" if group else ""
-    return REPORT.format(file=texts(content, "MsgId")[0], group=of_group, transfers="".join(told))
+    of_batch = f"<PmtInfSts>{batch}</PmtInfSts>" if batch else ""
+    return REPORT.format(file=texts(content, "MsgId")[0], group=of_group, transfers=of_batch + "".join(told))
 
 
 async def sent(bank: Bank, *requests: Payout) -> bytes:
@@ -117,6 +118,12 @@ class TestIncoming:
         requests = [euros(), euros()]
         content = await sent(bank, *requests)
         bank.bring("r.xml", report(content, group="RJCT"))
+        await bank.exchange()
+        assert [declined(await bank.ask(request)) for request in requests] == ["payout_declined"] * 2
+
+    async def test_a_file_that_was_taken_can_have_its_batch_rejected(self, bank: Bank) -> None:
+        requests = [euros(), euros()]
+        bank.bring("r.xml", report(await sent(bank, *requests), group="ACTC", batch="RJCT"))
         await bank.exchange()
         assert [declined(await bank.ask(request)) for request in requests] == ["payout_declined"] * 2
 

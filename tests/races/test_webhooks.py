@@ -13,7 +13,7 @@ from tests.support.api import json_of
 from tests.support.races import at_once
 from tests.support.stripe import shop
 from tests.support.truth import verify
-from tests.support.webhooks import HOOKS, Postman, stripe_event, stripe_headers
+from tests.support.webhooks import HOOKS, Postman, stripe_event, stripe_headers, unknown_intent
 
 TIMES = 20
 
@@ -71,7 +71,7 @@ class TestOneEvent:
     async def test_a_hand_and_a_job_make_one_attempt(self, serve: Serve) -> None:
         async with serve() as service:
             post = Postman(service)
-            held = {"id": "pi_unheard_of", "object": "payment_intent"}
+            held = unknown_intent()
             told = await post.brought(stripe_event("payment_intent.succeeded", held))
             path = f"{HOOKS}/{told['id']}/process"
             await asyncio.gather(post.run(), *(post.api.call("POST", path, {}) for _ in range(8)))

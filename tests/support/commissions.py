@@ -92,7 +92,9 @@ def small_rules(draw: st.DrawFn) -> Rule:
 
 
 def universe() -> list[Facts]:
-    """Every transaction that the small rules tell apart; v-3 and c-3 are those of whom no rule speaks by name."""
+    """Every transaction that the small rules tell apart; v-3 and c-3 are those of whom no rule speaks by name, 4 is an
+    amount above every maximum.
+    """
     return [
         Facts(
             vendor_id=vendor,
@@ -104,7 +106,7 @@ def universe() -> list[Facts]:
             customer_id=customer,
         )
         for vendor, category, currency, kind, amount, at, customer in product(
-            (*VENDORS, "v-3"), (None, *CATEGORIES), CURRENCIES, TYPES, AMOUNTS, DAYS, CUSTOMERS
+            (*VENDORS, "v-3"), (None, *CATEGORIES), CURRENCIES, TYPES, (*AMOUNTS, 4), DAYS, CUSTOMERS
         )
     ]
 

@@ -52,6 +52,12 @@ def intent_event(event_type: str, payment: dict[str, Any], event_id: str | None 
     return stripe_event(event_type, held, event_id)
 
 
+def unknown_intent() -> dict[str, Any]:
+    """A PaymentIntent that bears the id of a payment which is not known here."""
+    ours = "019b7966-e200-7000-8000-0000000000e1"
+    return {"id": "pi_unheard_of", "object": "payment_intent", "metadata": {"bursar_payment": ours}}
+
+
 def stripe_headers(body: bytes, at: float, *secrets: str) -> dict[str, str]:
     """Stripe's header for a body, signed with each of the secrets."""
     time = str(int(at))

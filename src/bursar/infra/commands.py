@@ -13,7 +13,7 @@ import msgspec
 
 from bursar.infra import audit, idempotency
 from bursar.infra.answer import Answer, Answered, refusal
-from bursar.infra.db import Database, LiveTx, Load, Origin, Query, R, Table, Tx, count_of
+from bursar.infra.db import Database, LiveTx, Load, Origin, Overtaking, Query, R, Table, Tx, count_of
 from bursar.infra.idempotency import Claim
 from bursar.kit.clock import Clock
 from bursar.kit.errors import Problem, RowBusy
@@ -136,7 +136,7 @@ async def run_alone(database: Database, command: Command[Any], clock: Clock) -> 
                 result = await perform(command, tx)
                 if await tx.flush():
                     raise _Refused
-        except _Refused:  # the key or a person's first key came in between: the second look finds it
+        except (_Refused, Overtaking):  # a key, a person's first key, or a change came in between: look again
             continue
         except asyncpg.LockNotAvailableError as error:
             raise RowBusy(retry_after=1) from error

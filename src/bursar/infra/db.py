@@ -187,8 +187,29 @@ class LiveTx(Tx):
         return count_of(await self.read(query, key))
 
     async def flush(self) -> dict[int, str]:
-        """Write what was gathered; see `write_units`."""
+        """Write what was gathered; see `write_units`. Raises Overtaking."""
+        await self._refuse_overtaking()
         return await write_units(self.connection, [encode(self)])
+
+    async def _refuse_overtaking(self) -> None:
+        """Raise Overtaking where an event would be seen before the one before it in its stream: this transaction has
+        its number from its first lock, and what it locked later may have changed under a higher one.
+        """
+        if rows := self.writes.get("events"):
+            is_overtaking = await self.connection.fetchval(
+                """select exists (
+                       select from unnest($1::uuid[], $2::int[]) as w(stream, version)
+                       join events e on e.stream = w.stream and e.version = w.version - 1
+                       where e.tx > pg_current_xact_id())""",
+                [row.stream for row in rows],
+                [row.version for row in rows],
+            )
+            if is_overtaking:
+                raise Overtaking
+
+
+class Overtaking(Exception):  # noqa: N818  a transaction that has to be begun anew
+    """An object changed after this transaction got its number."""
 
 
 class Encoded(msgspec.Struct, frozen=True):
@@ -262,7 +283,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, now: datetime, origin: Origin = SYSTEM) -> AsyncIterator[LiveTx]:
         """An ordinary transaction for set-based work, with the same `tx` as in a batch. Raises RowBusy after a lock's
-        time-out.
+        time-out, and where it has to be begun anew.
         """
         try:
             async with self.pool.acquire() as connection, connection.transaction():
@@ -270,7 +291,7 @@ class Database:
                 yield tx
                 refused = await tx.flush()
                 assert not refused, f"a guarded row changed under its lock: {refused}"
-        except asyncpg.LockNotAvailableError as error:
+        except (asyncpg.LockNotAvailableError, Overtaking) as error:
             raise RowBusy(retry_after=1) from error
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 Positions are given in insert order, not in commit order; so the order that consumers see is (transaction, position),
 and they read only below the oldest running transaction. A change of a row is decided after the change before it has
 committed (its version is guarded), so its transaction's number is higher: within a stream this order is the order of
-versions.
+versions. Where a transaction has its number before it looks at a row, `LiveTx.flush` sees to it.
 """
 
 import asyncio
@@ -83,9 +83,16 @@ def camel(name: str) -> str:
 SELECT = "select id, stream, version, type, about, data, occurred_at, recorded_at, tx, position from events"
 
 
-async def of_timeline(database: Database, about: str, *, limit: int) -> list[Event]:
-    """Every event that belongs to a payment's timeline, oldest first."""
-    records = await database.fetch(f"{SELECT} where about = $1 order by tx, position limit $2", about, limit)
+async def of_timeline(database: Database, about: str, *, limit: int, after: str | None = None) -> list[Event]:
+    """Every event that belongs to a payment's timeline, oldest first. after: the id of the last that was seen."""
+    records = await database.fetch(
+        f"""{SELECT} where about = $1 and ($3::uuid is null or (tx, position) > (
+                select tx, position from events where about = $1 and id = $3))
+            order by tx, position limit $2""",  # noqa: S608  no input in it
+        about,
+        limit,
+        after,
+    )
     return [from_record(record) for record in records]
 
 
@@ -166,6 +173,9 @@ MOVE: Final = """
 update event_cursors set tx = $2, position = $3, failures = 0, retry_at = null, last_error = null, lease_until = null
 where consumer = $1
 """
+
+MOVE_FROM: Final = MOVE.rstrip() + " and tx = $4 and position = $5"
+"""Of a cursor that is leased: only from where it was read, so that a worker that slept cannot move it back."""
 
 
 async def read_after(

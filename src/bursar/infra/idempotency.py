@@ -23,7 +23,7 @@ HOURS_MIN = 24
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """One caller's key for one request. digest: of method, path and body."""
+    """One caller's key for one request. digest: of method, path with query, and body."""
 
     scope: str
     key: str

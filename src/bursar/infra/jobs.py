@@ -16,9 +16,15 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from bursar.infra.db import UNREACHABLE, Database, Tx
+from bursar.infra.answer import Answer, ok
+from bursar.infra.commands import Command, run_alone
+from bursar.infra.db import UNREACHABLE, Database, LiveTx, Origin, Tx
+from bursar.infra.http.types import PageQuery
+from bursar.infra.idempotency import Claim
+from bursar.infra.pages import id_range, narrowed
 from bursar.kit import ids
 from bursar.kit.errors import NotFound
+from bursar.kit.paging import Page, page_of
 
 log = structlog.get_logger()
 
@@ -67,7 +73,9 @@ class _JobRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def defer(tx: Tx, kind: str, args: dict[str, Any], *, run_at: datetime | None = None, key: str | None = None) -> None:
-    """Have a job done after this transaction commits. key: at most one job that waits has it."""
+    """Have a job done after this transaction commits. key: at most one job has it; where one has it already, be it
+    running or DEAD, no other is put in.
+    """
     tx.write("jobs", _JobRow(ids.new(tx.now), kind, args, run_at or tx.now, key))
 
 
@@ -256,23 +264,44 @@ async def waiting(database: Database, keys: list[str]) -> set[str]:
     return {record["key"] for record in records}
 
 
-async def dead(database: Database, *, limit: int) -> list[dict[str, Any]]:
+class DeadJob(msgspec.Struct, frozen=True, rename="camel"):
+    """A job that was given up, and why."""
+
+    id: str
+    kind: str
+    args: dict[str, Any]
+    attempts: int
+    last_error: str | None
+    created_at: datetime
+
+
+async def dead(database: Database, query: PageQuery) -> Page[DeadJob]:
     """The jobs that were given up, newest first."""
+    args: list[Any] = [*id_range(query)]
+    conditions = ["status = 'DEAD'", "id >= $1", "id < $2", *narrowed(args, query)]
     records = await database.fetch(
-        """select id, kind, args, attempts, last_error as "lastError", created_at as "createdAt"
-           from jobs where status = 'DEAD' order by id desc limit $1""",
-        limit,
+        f"""select id, kind, args, attempts, last_error as "lastError", created_at as "createdAt"
+            from jobs where {" and ".join(conditions)} order by id desc limit {query.limit + 1}""",  # noqa: S608
+        *args,
     )
-    return [dict(record) for record in records]
+    return page_of([msgspec.convert(dict(record), DeadJob) for record in records], query.limit)
 
 
-async def retry(database: Database, job_id: str, now: datetime) -> None:
-    """Give a DEAD job its attempts back. Raises NotFound where there is no such dead job."""
-    done = await database.execute(
-        "update jobs set status = 'READY', attempts = 0, run_at = $2 where id = $1 and status = 'DEAD'", job_id, now
-    )
-    if done != "UPDATE 1":
-        raise NotFound("no such dead job")
+async def retry(app: Any, origin: Origin, claim: Claim | None, job_id: str) -> Answer:
+    """Give a DEAD job its attempts back. Idempotent by the claim. Raises NotFound where there is no such dead job."""
+
+    async def decide(tx: Tx) -> Answer:
+        assert isinstance(tx, LiveTx)
+        sql = "update jobs set status = 'READY', attempts = 0, run_at = $2 where id = $1 and status = 'DEAD'"
+        if await tx.connection.execute(sql, job_id, tx.now) != "UPDATE 1":
+            raise NotFound("no such dead job")
+        return ok({"id": job_id, "status": "READY"})
+
+    outcome, _ = await run_alone(app.database, Command("job.retry", job_id, decide, origin, claim), app.clock)
+    if isinstance(outcome, Exception):
+        raise outcome
+    answer: Answer = outcome
+    return answer
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

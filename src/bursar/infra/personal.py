@@ -80,6 +80,13 @@ async def seal(tx: Tx, keys: KeyEncryptionKeys, *, subject: str, kind: str, docu
     return row_id
 
 
+async def refuse_erased(tx: Tx, subject: str) -> None:
+    """Raise Erased where a person's data was erased."""
+    rows = await tx.read(SUBJECT_KEY, subject)
+    if rows and rows[0]["wrapped_key"] is None:
+        raise Erased
+
+
 async def unseal_in(tx: Tx, keys: KeyEncryptionKeys, row_id: str) -> dict[str, Any] | None:
     """The same as unseal, within a transaction."""
     rows = await tx.read(DOCUMENT, row_id)

@@ -1,15 +1,17 @@
 """The HTTP sink: every event posted to one configured address, as CloudEvents batches, in order, at least once.
 
-The cursor is leased, not locked: no transaction is open while the sink is asked.
+The cursor is leased, not locked: no transaction is open while the sink is asked. It is moved only from where it was
+read. The answer counts by its status; its body is not read.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import httpx
 import msgspec
 
-from bursar.infra.events import MOVE, envelope, follow, read_after
+from bursar.infra.events import MOVE_FROM, Event, envelope, follow, read_after
 
 NAME: Final = "http-sink"
 TIMEOUT_SECONDS: Final = 10
@@ -45,8 +47,13 @@ class Sink:
             return 0
         events, (tx, position) = await read_after(database.pool, cursor)
         if events:
-            body = msgspec.json.encode([envelope(event) for event in events])
-            headers = {"content-type": "application/cloudevents-batch+json"}
-            (await self._client.post(self.url, content=body, headers=headers)).raise_for_status()
-        await database.execute(MOVE, NAME, tx, position)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await self._post(events)
+        await database.execute(MOVE_FROM, NAME, tx, position, cursor["tx"], cursor["position"])
         return len(events)
+
+    async def _post(self, events: Sequence[Event]) -> None:
+        body = msgspec.json.encode([envelope(event) for event in events])
+        headers = {"content-type": "application/cloudevents-batch+json"}
+        async with self._client.stream("POST", self.url, content=body, headers=headers) as answer:
+            answer.raise_for_status()

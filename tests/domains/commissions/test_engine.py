@@ -1,5 +1,6 @@
 """Which rule wins: the order key by key, every reason, and what holds for any rules."""
 
+import tracemalloc
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -100,6 +101,18 @@ class TestOrder:
             W.EARLIER_EFFECTIVE_FROM,
             W.HIGHER_ID,
         )
+
+
+class TestMemory:
+    def test_whoever_is_asked_for_what_is_kept_stays_within_bounds(self) -> None:
+        index = Index([rule() for _ in range(2_000)])
+        tracemalloc.start()
+        try:
+            for number in range(2_000):
+                index.choose(facts(vendor_id=f"v-{number}"), limit=0)
+            assert tracemalloc.get_traced_memory()[0] < 16 * 2**20
+        finally:
+            tracemalloc.stop()
 
 
 class TestAnyRules:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.domains.reconciliations.formats import camt, paypal, stripe
+from bursar.domains.reconciliations.formats.camt import HELD_MAX
 from bursar.domains.reconciliations.formats.detect import READERS, detect
 from bursar.domains.reconciliations.formats.reading import ROWS_MAX, kept
 from bursar.domains.reconciliations.model import Format, Movement, Unreadable
@@ -187,8 +188,31 @@ class TestCamt:
     def test_an_entry(self) -> None:
         (row,) = camt.read(document(ENTRY).encode()).rows
         assert (row.gross, row.net, row.currency, row.movement) == (-1234, -1234, "EUR", Movement.ENTRY)
-        assert row.references == ("po_1", "STRIPE", "payout", "po_2", "7")
+        assert row.references == ("po_1", "po_2", "7")
         assert row.occurred_at == datetime(2026, 3, 2, tzinfo=UTC)
+
+    @pytest.mark.parametrize("account", ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00"])
+    def test_of_a_free_text_nothing_of_people_is_kept(self, account: str) -> None:
+        text = f"Rent of Maria Muster {account} maria7@muster.example for RF18539007547034 STL-1"
+        (row,) = camt.read(document(ENTRY.replace("STRIPE payout po_2", text)).encode()).rows
+        assert row.references == ("po_1", "RF18539007547034", "STL-1", "7")
+
+    @pytest.mark.parametrize("encoding", ["shift_jis", "bogus", "undefined", "zip"])
+    def test_an_encoding_that_python_does_not_take_is_the_files_fault(self, encoding: str) -> None:
+        text = document(ENTRY).replace("UTF-8", encoding)
+        assert unreadable(Format.CAMT_053, text) == [(1, "an encoding that is not taken")]
+
+    @pytest.mark.parametrize("beside", [True, False])
+    def test_elements_without_end_are_refused(self, beside: bool) -> None:
+        many = "<a/>" * HELD_MAX
+        text = document(ENTRY).replace("<Id>", f"{many}<Id>") if beside else document(ENTRY + many)
+        ((_, reason),) = unreadable(Format.CAMT_053, text)
+        assert f"more than {HELD_MAX} elements" in reason
+
+    def test_entries_that_were_read_take_no_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(camt, "HELD_MAX", 20)
+        text = document("</Ntry><Ntry>".join([ENTRY] * 10))
+        assert len(camt.read(text.encode()).rows) == 10
 
     def test_what_is_not_booked_is_passed_over(self) -> None:
         assert camt.read(document(ENTRY.replace("BOOK", "PDNG")).encode()).rows == ()
@@ -235,6 +259,23 @@ class TestCamt:
         statement = camt.read(content)
         assert [(row.currency, row.gross) for row in statement.rows] == amounts
         assert len({row.key for row in statement.rows}) == len(statement.rows)
+
+
+class TestFaults:
+    @pytest.mark.parametrize("before", ["19.99", "2026-03-02 10:00:00"])
+    def test_quote_no_card_number(self, before: str) -> None:
+        ((line, reason),) = unreadable(Format.STRIPE_BALANCE_CSV, STRIPE.replace(before, CARD, 1))
+        assert line == 2 and "card number" in reason and CARD not in reason
+
+    @pytest.mark.parametrize(
+        "form, text",
+        [
+            (Format.CAMT_053, f"<{'a' * 10_000}/>"),
+            (Format.PAYPAL_CSV, PAYPAL.replace('"SC",3', f'"SC{" " * 10_000}"')),
+        ],
+    )
+    def test_are_short(self, form: Format, text: str) -> None:
+        assert max(len(reason) for _, reason in unreadable(form, text)) <= 300
 
 
 class TestDetect:

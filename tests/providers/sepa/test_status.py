@@ -62,6 +62,16 @@ class TestRead:
         read = read_status_report(report("", batch(named(KEY, ""), status="<PmtInfSts>ACCP</PmtInfSts>")))
         assert read.verdict_on(KEY) == read.verdict_on(OTHER) == Verdict(Standing.ACCEPTED, "ACCP")
 
+    @pytest.mark.parametrize("group", ["ACTC", "ACCP", "PART", "PDNG"])
+    def test_a_batch_is_rejected_whatever_was_said_of_its_file(self, group: str) -> None:
+        rejected = batch(status="<PmtInfSts>RJCT</PmtInfSts><StsRsnInf><Rsn><Cd>DT01</Cd></Rsn></StsRsnInf>")
+        read = read_status_report(report(f"<GrpSts>{group}</GrpSts>", rejected))
+        assert read.verdict_on(KEY) == Verdict(Standing.REJECTED, "RJCT", "DT01")
+
+    def test_a_rejected_file_has_no_batch_that_is_not(self) -> None:
+        read = read_status_report(report("<GrpSts>RJCT</GrpSts>", batch(status="<PmtInfSts>ACCP</PmtInfSts>")))
+        assert read.verdict_on(KEY) == Verdict(Standing.REJECTED, "RJCT")
+
     def test_of_several_batches_none_speaks_for_the_others(self) -> None:
         rejected = batch(named(KEY, ""), status="<PmtInfSts>RJCT</PmtInfSts>")
         read = read_status_report(report("", rejected + batch(status="<PmtInfSts>ACCP</PmtInfSts>")))

@@ -17,8 +17,8 @@ from bursar.domains.commissions.experiments import Experiments
 from bursar.domains.commissions.model import Commission, Experiment, Facts, Rule, Status, Unit
 from bursar.kit.money import AMOUNT_MAX
 
-FOUND_MAX: Final = 20_000
-"""Pairs of a vendor and a category whose rules are kept in their order."""
+KEPT_MAX: Final = 1_000_000
+"""Rules that are kept in their order for pairs of a vendor and a category, all pairs together."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -101,6 +101,7 @@ class Index:
         for place, rule in enumerate(self.rules):
             self._places.setdefault((rule.vendor_id, rule.category_id), []).append(place)
         self._found: dict[tuple[str, str | None], list[_Standing]] = {}
+        self._kept = 0
 
     def choose(self, facts: Facts, *, limit: int) -> Choice:
         """The rule that counts, and the first `limit` of those that speak of the vendor and the category. The same
@@ -109,9 +110,12 @@ class Index:
         sold = facts.vendor_id, facts.category_id
         standings = self._found.get(sold)
         if standings is None:
-            if len(self._found) == FOUND_MAX:
+            standings = self._find(*sold)
+            self._kept += 1 + len(standings)
+            if self._kept > KEPT_MAX:
                 self._found.clear()
-            standings = self._found[sold] = self._find(*sold)
+                self._kept = 1 + len(standings)
+            self._found[sold] = standings
         return _choose(standings, len(standings), facts, self.experiments, limit=limit)
 
     def _find(self, vendor_id: str, category_id: str | None) -> list["_Standing"]:

@@ -209,7 +209,7 @@ async def _gathered(pairs: Iterator[Conflict | None]) -> tuple[list[Conflict], b
             told.append(conflict)
         if number == COMPARED_MAX:
             return told, False
-        if number % COMPARED_AT_ONCE == 0:
+        if conflict is not None or number % COMPARED_AT_ONCE == 0:  # an example may take long to find
             await asyncio.sleep(0)
     return told, True
 

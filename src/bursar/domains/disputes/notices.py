@@ -95,10 +95,14 @@ async def state_of(app: App, provider: str, reference: str) -> DisputeState:
 
 
 async def _payment_of(app: App, provider: str, dispute: Dispute | None, state: DisputeState) -> Payment | None:
-    """The payment of a dispute. Raises NotYet where what was taken of it is not known here to have been captured."""
-    if dispute is not None:
-        return await payments.get(app, dispute.payment_id)
+    """The payment of a dispute. Raises NotYet where what was taken of it is not known here to have been captured,
+    ProviderDisagrees where somebody wrote it down of another one.
+    """
     payment = await payments.find(app, provider=provider, named=Named(reference=state.payment_reference))
+    if dispute is not None:
+        if payment is not None and payment.id != dispute.payment_id:
+            raise ProviderDisagrees(f"the dispute is of payment {payment.id} there, of {dispute.payment_id} here")
+        return await payments.get(app, dispute.payment_id)
     if payment is None:
         return None
     if state.currency != payment.currency:

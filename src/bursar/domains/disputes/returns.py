@@ -10,8 +10,10 @@ from bursar.domains.disputes.notices import once
 from bursar.domains.ledger import service as ledger
 from bursar.domains.ledger.model import clearing
 from bursar.domains.payments import service as payments
+from bursar.domains.payments.model import Named
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx
+from bursar.kit.errors import RowBusy
 from bursar.providers.port import BankNews, DisputeReason
 
 REASONS: Final[dict[str, DisputeReason]] = {
@@ -33,6 +35,7 @@ REASONS: Final[dict[str, DisputeReason]] = {
 
 async def book_return(app: App, origin: Origin, news: BankNews) -> Dispute | None:
     """See service.on_bank_return."""
+    await _refuse_under_way(app, news)
     payment = await payments.find_by_step(app, key=news.key)
     if payment is None:
         return None
@@ -57,3 +60,11 @@ async def book_return(app: App, origin: Origin, news: BankNews) -> Dispute | Non
         return await receive(tx, new, as_=Status.LOST)
 
     return await once(app, Command("dispute.bank_return", payment.id, decide, origin))
+
+
+async def _refuse_under_way(app: App, news: BankNews) -> None:
+    """Raise RowBusy while it is not settled whether the debit is booked: that it came back is told again then."""
+    named = Named(key=news.key)
+    for provider in app.providers:
+        if await payments.find(app, provider=provider, named=named) is not None:
+            raise RowBusy("the debit is being booked", retry_after=1)

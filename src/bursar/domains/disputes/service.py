@@ -20,14 +20,16 @@ from bursar.domains.disputes.model import (
 )
 from bursar.domains.disputes.notices import can_ask, find_state, once
 from bursar.domains.disputes.schemas import CloseDispute, CreateDispute, StageEvidence, render
+from bursar.domains.disputes.settle import UNAVAILABLE_RETRY_SECONDS
 from bursar.domains.disputes.steps import refuse_under_way
 from bursar.domains.payments import service as payments
-from bursar.domains.payments.model import Payment
+from bursar.domains.payments.model import Payment, ProviderUnavailable
 from bursar.infra import personal
 from bursar.infra.answer import Answer, created, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx, found
 from bursar.infra.idempotency import Claim
+from bursar.infra.jobs import NotYet
 from bursar.infra.steps import Asked
 from bursar.kit.machine import match_version
 from bursar.providers.port import BankNews
@@ -170,12 +172,13 @@ async def close(app: App, asked: Asked, dispute: Dispute, request: CloseDispute)
     """Say how a dispute ended of which no provider can be asked. Of one that a person wrote down the provider is asked
     first: if it knows it, its word counts.
 
-    Emits dispute.won, .lost or .closed. Posts what is given back. Idempotent by the claim. Raises DisputeIsProviders.
+    Emits dispute.won, .lost or .closed. Posts what is given back. Idempotent by the claim. Raises DisputeIsProviders,
+    ProviderDisagrees, ProviderUnavailable.
     """
     is_askable = can_ask(app, dispute.provider)
     reference = dispute.provider_dispute_id
     if dispute.is_by_hand and await find_state(app, dispute.provider, reference) is not None:
-        await notices.notice(app, asked.origin, provider=dispute.provider, reference=reference)
+        await _told_first(app, asked.origin, dispute)
 
     async def decide(tx: Tx) -> Answer:
         before = await store.lock(tx, dispute.id)
@@ -192,6 +195,14 @@ async def close(app: App, asked: Asked, dispute: Dispute, request: CloseDispute)
         return ok(render(after), version=after.version)
 
     return await app.batcher.run(_command("dispute.close", asked, dispute, decide))
+
+
+async def _told_first(app: App, origin: Origin, dispute: Dispute) -> None:
+    """Have the provider's word count before anybody's. Raises ProviderUnavailable where it cannot be had now."""
+    try:
+        await notices.notice(app, origin, provider=dispute.provider, reference=dispute.provider_dispute_id)
+    except NotYet as error:
+        raise ProviderUnavailable(str(error), retry_after=UNAVAILABLE_RETRY_SECONDS) from error
 
 
 async def on_provider_notice(app: App, origin: Origin, *, provider: str, reference: str) -> Noticed | None:
@@ -213,7 +224,8 @@ async def on_bank_return(app: App, origin: Origin, news: BankNews) -> Dispute | 
     """A debit that had counted as paid came back: a dispute that is lost already. Returns it; None where the entry was
     no debit of a payment's.
 
-    Emits dispute.received, .opened, .lost. Posts what it takes. Idempotent by the news.
+    Emits dispute.received, .opened, .lost. Posts what it takes. Idempotent by the news. Raises RowBusy where it has to
+    be told again.
     """
     return await returns.book_return(app, origin, news)
 

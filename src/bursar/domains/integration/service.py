@@ -83,7 +83,8 @@ def _begin(tx: Tx, event: CloudEvent, kind: Kind | None, data: dict[str, Any]) -
 
 
 def _defer(tx: Tx, row: IntegrationEvent) -> None:
-    jobs.defer(tx, PROCESS, {"integrationEventId": row.id}, key=f"{PROCESS}:{row.id}")
+    """A job for each time that it is RECEIVED: the one that failed may not have ended yet."""
+    jobs.defer(tx, PROCESS, {"integrationEventId": row.id}, key=f"{PROCESS}:{row.id}:{row.version}")
 
 
 async def take(app: App, message: Message) -> None:

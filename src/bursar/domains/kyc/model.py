@@ -102,7 +102,12 @@ MACHINE: Final = Machine(
         (Status.EXPIRED, "told_verified", Status.VERIFIED, "kyc.verified"),
         (Status.NOT_STARTED, "told_rejected", Status.REJECTED, "kyc.rejected"),
         (Status.VERIFIED, "told_rejected", Status.REJECTED, "kyc.rejected"),
+        (Status.REJECTED, "told_rejected", Status.REJECTED, "kyc.rejected"),
         (Status.EXPIRED, "told_rejected", Status.REJECTED, "kyc.rejected"),
+        (Status.NOT_STARTED, "told_expired", Status.EXPIRED, "kyc.expired"),
+        (Status.VERIFIED, "told_expired", Status.EXPIRED, "kyc.expired"),
+        (Status.REJECTED, "told_expired", Status.EXPIRED, "kyc.expired"),
+        (Status.EXPIRED, "told_expired", Status.EXPIRED, "kyc.expired"),
     ],
 )
 

@@ -12,7 +12,8 @@ OTHER_REJECTION = "rejected_by_service"
 
 def book(tx: Tx, subject: Subject, news: News) -> Subject:
     """Have the subject be what the news says. Older news than what was decided last changes nothing, nor does that a
-    check has begun elsewhere. Emits kyc.verified, .rejected or .expired.
+    check has begun elsewhere, or that an older verification ran out while one of ours is under way. What says the same
+    again counts as the last word all the same. Emits kyc.verified, .rejected or .expired.
     """
     if subject.decided_at is not None and news.happened_at <= subject.decided_at:
         return subject
@@ -22,12 +23,13 @@ def book(tx: Tx, subject: Subject, news: News) -> Subject:
             return change(
                 tx, subject, action, expires_at=news.expires_at, rejection_code=None, **_told(tx, subject, news)
             )
-        case Status.REJECTED if subject.status is not Status.REJECTED:
+        case Status.REJECTED:
             action = "reject" if subject.status is Status.PENDING else "told_rejected"
             code = news.rejection_code if news.rejection_code in REJECTIONS else OTHER_REJECTION
             return change(tx, subject, action, expires_at=None, rejection_code=code, **_told(tx, subject, news))
-        case Status.EXPIRED if subject.status is Status.VERIFIED:
-            return change(tx, subject, "expire", expires_at=news.happened_at, **_told(tx, subject, news))
+        case Status.EXPIRED if subject.status is not Status.PENDING:
+            told = _told(tx, subject, news)
+            return change(tx, subject, "told_expired", expires_at=news.happened_at, rejection_code=None, **told)
         case _:
             return subject
 

@@ -102,6 +102,7 @@ def declined(outcome: Declined) -> PaymentMethodDeclined:
 async def _add(
     tx: Tx, app: App, request: CreatePaymentMethod, given: Entry, provider: str | None, outcome: Outcome | None
 ) -> PaymentMethod:
+    await personal.refuse_erased(tx, request.customer_id)
     others = await store.of_customer(tx, request.customer_id)
     if len(others) >= app.settings.payment_methods_max:
         raise TooManyPaymentMethods(f"at most {app.settings.payment_methods_max}")

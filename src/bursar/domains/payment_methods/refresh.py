@@ -9,15 +9,24 @@ from bursar.infra.answer import Answer, accepted
 from bursar.infra.db import SYSTEM, Origin
 from bursar.infra.idempotency import Claim
 from bursar.kit import ids
+from bursar.kit.machine import match_version
 from bursar.providers import port
 
 
-async def refresh(app: App, method: PaymentMethod, origin: Origin = SYSTEM, claim: Claim | None = None) -> Answer:
+async def refresh(
+    app: App,
+    method: PaymentMethod,
+    origin: Origin = SYSTEM,
+    claim: Claim | None = None,
+    *,
+    expected_version: int | None = None,
+) -> Answer:
     """Take over what the method's provider says: a new expiry, a new number behind its token, or that it is good no
     more. Emits payment_method.updated, .renewed or .verification_failed. Raises VerificationNotOffered,
-    PaymentMethodUnusable.
+    PaymentMethodUnusable, RowBusy.
     """
     await refuse_known(app, claim)
+    match_version(method.version, expected_version)
     refuse_removed(method)
     for name, token in method.provider_tokens.items():
         provider = app.providers.get(name)

@@ -117,7 +117,7 @@ async def remove_payment_method(call: Call, id: ResourceId) -> Answer:
     )
 
 
-@router.patch("/{id}", response_model=PaymentMethodView)
+@router.patch("/{id}", response_model=PaymentMethodView, responses={410: {}})
 async def update_payment_method(call: Call, id: ResourceId, body: UpdatePaymentMethod) -> Answer:
     """Change expiry, billing address and metadata; activate or deactivate."""
     method = await _own(call, id, WRITERS)
@@ -139,7 +139,9 @@ async def verify_payment_method(call: Call, id: ResourceId, body: VerifyPaymentM
 async def refresh_payment_method(call: Call, id: ResourceId, body: RefreshPaymentMethod) -> Answer:
     """Ask the provider that keeps the method what it knows of it now."""
     method = await _own(call, id, WRITERS | {"support"})
-    return await refresh.refresh(call.bursar, method, call.origin(), call.claim())
+    return await refresh.refresh(
+        call.bursar, method, call.origin(), call.claim(), expected_version=call.expected_version()
+    )
 
 
 async def _own(call: Call, method_id: str, roles: frozenset[str]) -> PaymentMethod:

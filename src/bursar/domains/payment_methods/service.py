@@ -2,6 +2,7 @@
 `verify`, changing and removing one in `manage`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,7 @@ from bursar.infra.db import SYSTEM, Origin, Tx, found
 from bursar.infra.http.types import PageQuery
 from bursar.infra.idempotency import Claim
 from bursar.kit import ids
+from bursar.kit.errors import RowBusy
 from bursar.kit.paging import LIMIT_MAX
 from bursar.providers.port import BankAccount, Card, Instrument, MethodDetails, MethodType, Wallet
 
@@ -107,14 +109,18 @@ async def show(app: App, method: PaymentMethod) -> dict[str, Any]:
     return document
 
 
-async def on_provider_change(app: App, provider: str, token: str, details: MethodDetails | None) -> int:
+async def of_token(app: App, provider: str, token: str) -> list[PaymentMethod]:
+    """The methods that stand behind a provider's token."""
+    return await store.by_provider_token(app.database, provider, token)
+
+
+async def on_provider_change(app: App, methods: Sequence[PaymentMethod], details: MethodDetails | None) -> None:
     """Take over what a provider says of its token: a new expiry, a new number behind it; None: it is good no more.
-    Returns how many methods stand behind it. Emits payment_method.updated, .renewed or .verification_failed.
+    methods: those behind it, as they were before the provider was asked. Emits payment_method.updated, .renewed or
+    .verification_failed. Raises RowBusy where one has changed since: what was said may be older than that.
     """
-    methods = await store.by_provider_token(app.database, provider, token)
     for method in methods:
         await apply_details(app, SYSTEM, None, method, details)
-    return len(methods)
 
 
 async def on_verification_notice(app: App, origin: Origin, *, provider: str, reference: str) -> int:
@@ -125,7 +131,7 @@ async def on_verification_notice(app: App, origin: Origin, *, provider: str, ref
     if methods:
         async with app.database.transaction(now=app.clock.now(), origin=origin) as tx:
             for method in methods:
-                jobs.defer(tx, VERIFY, {"paymentMethodId": method.id}, key=f"{VERIFY}:{method.id}")
+                jobs.defer(tx, VERIFY, {"paymentMethodId": method.id})  # no key: the news may be newer than a job's
     return len(methods)
 
 
@@ -144,6 +150,8 @@ async def apply_details(
     async def decide(tx: Tx) -> Answer:
         before = await store.lock(tx, method.id)
         refuse_removed(before)
+        if before.version != method.version:
+            raise RowBusy(retry_after=1)
         if details is None:
             if before.verification_status is VerificationStatus.FAILED:
                 return ok(render(before), version=before.version)

@@ -39,7 +39,8 @@ async def authorize(
     expected_version: int | None,
 ) -> tuple[Payment, Attempt]:
     """Intend to authorize the whole amount on `method_id`, or on the payment's own method, with the provider that the
-    routing rules choose; with the one that has begun, where the customer comes back from an action.
+    routing rules choose; with the one that has begun, where the customer comes back from an action. Where he takes
+    another method instead, what waits for him is to be given up first.
     """
     payment = await _locked(tx, payment_id, expected_version)
     if not MACHINE.allows(payment.status, "authorize"):
@@ -47,10 +48,13 @@ async def authorize(
     method_id = method_id or payment.payment_method_id
     if method_id is None:
         raise PaymentMethodMissing
-    if payment.status is Status.REQUIRES_ACTION and method_id == payment.payment_method_id:
+    is_begun = payment.status is Status.REQUIRES_ACTION
+    if is_begun and method_id == payment.payment_method_id:
         providers: tuple[str, ...] = (payment.provider,)
     else:
         providers = await _providers(tx, app, payment, method_id)
+        if is_begun:
+            return _void(tx, payment, "replace", claim, method_id=method_id, fallbacks=providers)
     attempt = _attempt(tx, payment, Kind.AUTHORIZE, payment.amount, method_id=method_id, fallbacks=providers[1:])
     after = change(
         tx,
@@ -90,6 +94,26 @@ def reroute(tx: Tx, payment: Payment, attempt: Attempt) -> tuple[Payment, Attemp
     asker = msgspec.structs.replace(payment.asker(attempt), attempt_id=again.id)
     after = change(tx, payment, "reroute", asker=asker, attempts=(again,), provider=attempt.fallbacks[0])
     return after, again
+
+
+def authorize_anew(tx: Tx, payment: Payment, given_up: Attempt) -> tuple[Payment, Attempt]:
+    """Intend the authorization with the method that the customer took instead: what waited for him is given up."""
+    attempt = _attempt(
+        tx, payment, Kind.AUTHORIZE, payment.amount, method_id=given_up.method_id, fallbacks=given_up.fallbacks[1:]
+    )
+    attempt = msgspec.structs.replace(attempt, back_to=Status.PENDING)
+    after = change(
+        tx,
+        payment,
+        "voided_to_replace",
+        asker=msgspec.structs.replace(payment.asker(given_up), attempt_id=attempt.id),
+        attempts=(attempt,),
+        payment_method_id=attempt.method_id,
+        provider=given_up.fallbacks[0],
+        provider_transaction_id=None,
+        next_action=None,
+    )
+    return after, attempt
 
 
 async def capture(
@@ -164,9 +188,9 @@ async def expire(tx: Tx, payment_id: str) -> tuple[Payment, Attempt | None]:
     return _void(tx, payment, "expire", None, reason="authorization expired")
 
 
-def _void(tx: Tx, payment: Payment, action: str, claim: Claim | None, **why: Any) -> tuple[Payment, Attempt]:
+def _void(tx: Tx, payment: Payment, action: str, claim: Claim | None, **further: Any) -> tuple[Payment, Attempt]:
     ends_in = "keep_captured" if action == "expire" and payment.status is Status.PARTIALLY_CAPTURED else action
-    attempt = _attempt(tx, payment, Kind.VOID, payment.amount_capturable, ends_in=ends_in, **why)
+    attempt = _attempt(tx, payment, Kind.VOID, payment.amount_capturable, ends_in=ends_in, **further)
     return change(tx, payment, action, asker=_asker(tx, attempt, claim), attempts=(attempt,)), attempt
 
 

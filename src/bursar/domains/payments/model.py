@@ -98,7 +98,8 @@ class Attempt(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
 
     back_to: the status to return to when nothing was done. ends_in: the action that a void was asked for. is_unknown:
     the provider was asked and its outcome is not known. amount: minor units. fallbacks: the providers to ask for an
-    authorization, one after another, should the payment's own certainly have done nothing.
+    authorization, one after another, should the payment's own certainly have done nothing; of a void that makes room
+    for another method (`method_id`), all that may take that one.
     """
 
     id: str
@@ -253,6 +254,7 @@ MACHINE: Final = Machine(
         (_S.AUTHORIZING, "reroute", _S.AUTHORIZING, "payment.rerouted"),
         (_S.AUTHORIZING, "wait", _S.AUTHORIZING, "payment.outcome_unknown"),
         (_S.REQUIRES_ACTION, "authorize", _S.AUTHORIZING, "payment.authorization_requested"),
+        (_S.REQUIRES_ACTION, "replace", _S.VOIDING, "payment.void_requested"),
         (_S.REQUIRES_ACTION, "fail", _S.VOIDING, "payment.void_requested"),
         (_S.REQUIRES_ACTION, "cancel", _S.VOIDING, "payment.void_requested"),
         (_S.AUTHORIZED, "capture", _S.CAPTURING, "payment.capture_requested"),
@@ -278,6 +280,7 @@ MACHINE: Final = Machine(
         (_S.PARTIALLY_CAPTURED, "captured_in_part_by_provider", _S.PARTIALLY_CAPTURED, "payment.partially_captured"),
         (_S.PARTIALLY_CAPTURED, "released_by_provider", _S.CAPTURED, "payment.captured"),
         (_S.CAPTURED, "complete", _S.COMPLETED, "payment.completed"),
+        (_S.VOIDING, "voided_to_replace", _S.AUTHORIZING, "payment.authorization_requested"),
         (_S.VOIDING, "voided_to_fail", _S.FAILED, "payment.failed"),
         (_S.VOIDING, "voided_to_cancel", _S.CANCELLED, "payment.cancelled"),
         (_S.VOIDING, "voided_to_expire", _S.EXPIRED, "payment.expired"),

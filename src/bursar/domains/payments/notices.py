@@ -55,9 +55,11 @@ async def notice(app: App, origin: Origin, *, provider: str, says: Says, named: 
 
 
 async def _notice(app: App, origin: Origin, provider: str, says: Says, named: Named) -> Noticed | None:
-    payment = await find(app, provider, named)
+    payment = await _named(app, provider, named)
     if payment is None:
         return None
+    if payment.provider != provider:
+        return _of_one_left(payment, provider, says)
     if payment.status in PROCESSING:
         return await _settle_open(app, payment)
     _refuse_strange(payment, says, named)
@@ -71,9 +73,11 @@ async def _notice(app: App, origin: Origin, provider: str, says: Says, named: Na
 
 async def preview(app: App, *, provider: str, says: Says, named: Named) -> Noticed | None:
     """See service.preview_notice."""
-    payment = await find(app, provider, named)
+    payment = await _named(app, provider, named)
     if payment is None:
         return None
+    if payment.provider != provider:
+        return _of_one_left(payment, provider, says)
     if payment.status in PROCESSING:
         return Noticed(payment.id, f"the provider would be asked for {len(payment.attempts)} open step(s)")
     _refuse_strange(payment, says, named)
@@ -106,14 +110,31 @@ async def look(app: App, origin: Origin, payment: Payment) -> Payment:
 
 async def find(app: App, provider: str, named: Named) -> Payment | None:
     """The payment that is named, if it goes through that provider."""
-    payment = None
+    payment = await _named(app, provider, named)
+    return payment if payment is not None and payment.provider == provider else None
+
+
+async def _named(app: App, provider: str, named: Named) -> Payment | None:
+    """The payment of that id, wherever it goes through now; else the one that goes through that provider."""
     if named.payment_id is not None:
-        payment = await app.reader.get(store.TABLE, named.payment_id)
-    if payment is None and named.reference is not None:
+        payment: Payment | None = await app.reader.get(store.TABLE, named.payment_id)
+        if payment is not None:
+            return payment
+    payment = None
+    if named.reference is not None:
         payment = await store.find_by_provider_transaction(app.database, named.reference)
     if payment is None and named.key is not None:
         payment = await store.find_by_open_attempt(app.database, named.key)
     return payment if payment is not None and payment.provider == provider else None
+
+
+def _of_one_left(payment: Payment, provider: str, says: Says) -> Noticed:
+    """What a provider says that the payment has left for another one: an end is no news. Raises ProviderDisagrees where
+    it reserved or took money all the same.
+    """
+    if says is not Says.ENDED:
+        raise ProviderDisagrees(f"{says} at {provider}, where the payment goes through {payment.provider}")
+    return Noticed(payment.id, NOTHING)
 
 
 def _is_same(payment: Payment, named: Named) -> bool:

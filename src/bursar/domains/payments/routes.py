@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from bursar.domains.payments import model, service, steps, store
 from bursar.domains.payments.model import Payment, PublicStatus, Status
@@ -16,7 +16,9 @@ from bursar.domains.payments.schemas import (
     PaymentList,
     PaymentView,
     Timeline,
+    TimelineQuery,
     UpdatePayment,
+    for_customer,
     render,
 )
 from bursar.infra import events
@@ -27,7 +29,7 @@ from bursar.infra.http.types import ForeignId, Paging, ResourceId, Text, listing
 from bursar.infra.steps import Asked
 from bursar.kit import ids
 from bursar.kit.errors import Forbidden, NotFound
-from bursar.kit.paging import Page
+from bursar.kit.paging import Page, id_after, page_of
 
 router = APIRouter(prefix="/api/v1/payments/core", route_class=LeanRoute, tags=["Payments"])
 
@@ -144,11 +146,15 @@ async def update_payment(call: Call, id: ResourceId, body: UpdatePayment) -> Ans
 
 
 @router.get("/{id}/timeline", response_model=Timeline)
-async def get_payment_timeline(call: Call, id: ResourceId) -> Answer:
-    """Every event of the payment and of what belongs to it, oldest first."""
-    payment = await _own(call, id)
-    happened = await events.of_timeline(call.bursar.database, payment.id, limit=TIMELINE_MAX)
-    return ok(listing([events.envelope(event) for event in happened], None))
+async def get_payment_timeline(call: Call, id: ResourceId, query: Annotated[TimelineQuery, Query()]) -> Answer:
+    """Every event of the payment and of what belongs to it, oldest first; for a customer those of the payment and of
+    its refunds, with what it may know of them.
+    """
+    payment, after = await _own(call, id), id_after(query.cursor)
+    happened = await events.of_timeline(call.bursar.database, payment.id, limit=TIMELINE_MAX + 1, after=after)
+    page = page_of(happened, TIMELINE_MAX)
+    shown = [events.envelope(event) for event in page.rows]
+    return ok(listing(shown if call.caller.is_staff else for_customer(shown), page.next_cursor))
 
 
 def _asked(call: Call) -> Asked:

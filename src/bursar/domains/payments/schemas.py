@@ -1,8 +1,8 @@
 """What callers send and see of payments."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from bursar.domains.payments.model import PUBLIC, CaptureMethod, Payment, PublicStatus
 from bursar.infra.http.history import EventView
@@ -148,6 +148,14 @@ class PaymentList(ResponseModel):
     next_cursor: str | None
 
 
+class TimelineQuery(BaseModel):
+    """Where to go on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cursor: Annotated[str | None, Field(max_length=100)] = None
+
+
 class Timeline(ResponseModel):
     data: list[EventView]
     has_more: bool
@@ -196,3 +204,20 @@ def render(payment: Payment) -> dict[str, Any]:
         "failedAt": payment.failed_at,
         "cancelledAt": payment.cancelled_at,
     }
+
+
+SHOWN_OF_REFUNDS: Final = frozenset(
+    {"refundNumber", "amount", "currency", "reason", "reasonDetail", "status", "failureReason", "completedAt"}
+)
+"""What a customer is told of a refund in its payment's timeline."""
+
+
+def for_customer(timeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events of a payment and of its refunds, with what the customer may know; `timeline`: event envelopes."""
+    of_payments = {field.alias for field in PaymentView.model_fields.values()}
+    shown = {"payment": of_payments, "refund": SHOWN_OF_REFUNDS}
+    return [
+        {**event, "data": {name: value for name, value in event["data"].items() if name in shown[kind]}}
+        for event in timeline
+        if (kind := event["type"].partition(".")[0]) in shown
+    ]

@@ -10,7 +10,7 @@ from bursar.domains.ledger import service as ledger
 from bursar.domains.ledger.model import UNALLOCATED, Line, clearing
 from bursar.domains.payments import store
 from bursar.domains.payments.change import change
-from bursar.domains.payments.intend import reroute
+from bursar.domains.payments.intend import authorize_anew, reroute
 from bursar.domains.payments.model import (
     PUBLIC,
     Asker,
@@ -62,7 +62,8 @@ async def settle_in(
     its caller gets what was kept for his key then.
 
     can_reroute: somebody waits, and the outcome was never unknown: where this provider certainly did nothing and there
-    is another, returns the attempt with that one.
+    is another, returns the attempt with that one. An authorization with another method follows, too, when what waited
+    for the customer has been given up.
 
     Emits what the payment's table names. Posts a capture, and what follows from it. Idempotent by the attempt.
     """
@@ -75,6 +76,8 @@ async def settle_in(
         return ok(render(payment), version=payment.version)
     asker = payment.asker(attempt)
     match outcome:
+        case Approved() if attempt.ends_in == "replace":
+            return authorize_anew(tx, payment, attempt)
         case Approved():
             after = await _approve(tx, app, payment, attempt, outcome)
             return _closed(tx, asker, ok(render(after), version=after.version))
@@ -90,17 +93,9 @@ async def settle_in(
             return _closed(tx, asker, ok(render(after), version=after.version))
         case Declined():
             after = _decline(tx, payment, attempt, outcome)
-            problem = PaymentDeclined(
-                outcome.message,
-                declineCode=outcome.decline_code,
-                isRetryable=outcome.is_retryable,
-                advice=outcome.advice,
-                paymentId=payment.id,
-                paymentStatus=PUBLIC[after.status],
-            )
-            return _closed(tx, asker, _refusal(asker, problem))
+            return _closed(tx, asker, _refusal(asker, _declined(after, outcome)))
         case Unavailable():
-            if can_reroute and attempt.fallbacks and not attempt.is_unknown:
+            if can_reroute and attempt.kind is Kind.AUTHORIZE and attempt.fallbacks and not attempt.is_unknown:
                 return reroute(tx, payment, attempt)
             _undo(tx, payment, attempt)
             idempotency.free(tx, asker.claim)
@@ -187,6 +182,17 @@ def _decline(tx: Tx, payment: Payment, attempt: Attempt, outcome: Declined) -> P
             failed_at=tx.now,
         )
     return _undo(tx, payment, attempt, failure_code=outcome.decline_code, failure_reason=outcome.message)
+
+
+def _declined(payment: Payment, outcome: Declined) -> PaymentDeclined:
+    return PaymentDeclined(
+        outcome.message,
+        declineCode=outcome.decline_code,
+        isRetryable=outcome.is_retryable,
+        advice=outcome.advice,
+        paymentId=payment.id,
+        paymentStatus=PUBLIC[payment.status],
+    )
 
 
 def _undo(tx: Tx, payment: Payment, attempt: Attempt, **why: Any) -> Payment:

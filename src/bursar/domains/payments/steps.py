@@ -225,8 +225,9 @@ async def resolve(app: App, payment_id: str, attempt_id: str) -> bool:
     payment, attempt = await _open(app, payment_id, attempt_id)
     if attempt is None:
         return True
-    answer = await settle(app, SYSTEM, payment, attempt, await _inquire(app, payment, attempt))
-    return isinstance(answer, Answer) and answer.status != HTTP_ACCEPTED
+    settled = await settle(app, SYSTEM, payment, attempt, await _inquire(app, payment, attempt))
+    answer = settled if isinstance(settled, Answer) else await _ask_and_settle(app, Asked(SYSTEM), *settled)
+    return answer.status != HTTP_ACCEPTED
 
 
 async def repair(app: App, payment: Payment) -> Payment:

@@ -95,10 +95,13 @@ async def page_in(
 
 
 async def with_attempts_older_than(database: Database, moment: datetime, *, limit: int) -> list[Payment]:
-    """Payments in PROCESSING whose last change is older than `moment`, oldest first."""
+    """Payments in PROCESSING whose last change is older than `moment`, oldest first; behind all others those of whose
+    attempts every one was asked for in vain: jobs ask on.
+    """
     return await database.page(
         TABLE,
-        """where status in ('AUTHORIZING', 'CAPTURING', 'VOIDING') and updated_at < $1 order by id limit $2""",
+        """where status in ('AUTHORIZING', 'CAPTURING', 'VOIDING') and updated_at < $1
+           order by not jsonb_path_exists(attempts, '$[*] ? (!(exists (@.isUnknown ? (@ == true))))'), id limit $2""",
         moment,
         limit,
     )

@@ -124,7 +124,7 @@ def _post(tx: Tx, reconciliation: Reconciliation, finding: Finding, item: Item) 
         ledger.post(
             tx,
             journal_type=OUR_PAYOUT,
-            reference=":".join(("payout", reconciliation.provider or "", finding.row.id, *named)),
+            reference=":".join(("payout", reconciliation.provider or "", item.id, finding.row.id, *named)),
             currency=finding.row.currency,
             about=item.id,
             lines=(

@@ -6,11 +6,14 @@ from typing import Final
 
 import msgspec
 
+from bursar.kit.cardnumber import contains_card_number
 from bursar.kit.errors import Problem
 from bursar.kit.machine import Machine
 
 FAULTS_MAX: Final = 20
 """Faults of a file that are kept."""
+
+REASON_LENGTH_MAX: Final = 300
 
 
 class Format(StrEnum):
@@ -202,8 +205,13 @@ class Unreadable(Exception):  # noqa: N818  the file's fault, kept with its reco
     """A settlement file cannot be read; nothing of it is booked."""
 
     def __init__(self, faults: tuple[LineFault, ...]) -> None:
-        super().__init__("; ".join(f"line {fault.line}: {fault.reason}" for fault in faults))
-        self.faults = faults
+        self.faults = tuple(LineFault(fault.line, _shown(fault.reason)) for fault in faults)
+        super().__init__("; ".join(f"line {fault.line}: {fault.reason}" for fault in self.faults))
+
+
+def _shown(reason: str) -> str:
+    """A reason as it is kept and told: what it quotes of the file is short, and no card number."""
+    return "it holds a card number where none belongs" if contains_card_number(reason) else reason[:REASON_LENGTH_MAX]
 
 
 class FileKnownOtherwise(Problem):

@@ -151,18 +151,18 @@ def _of_bank(line: Moved) -> Ours:
 async def _marked(app: App, found: Sequence[Ours], row: Reconciliation) -> list[Ours]:
     """The movements, marked with what is due and with what other items say of them."""
     assert row.since is not None and row.until is not None
-    known: dict[str, str | None] = {}
+    known: dict[str, store.Known] = {}
     for some in _chunks([movement.journal_id for movement in found]):
         known |= await store.journals_known(app.database, some)
     told = []
     for movement in found:
-        missing = known.get(movement.journal_id)
+        of_item = known.get(movement.journal_id)
         told.append(
             msgspec.structs.replace(
                 movement,
                 is_due=row.since <= movement.occurred_at < row.until and movement.journal_id not in known,
-                is_spent=movement.journal_id in known and missing is None,
-                missing_item=missing,
+                is_spent=of_item is not None and of_item.is_spent,
+                missing_item=None if of_item is None else of_item.missing_item,
             )
         )
     return told

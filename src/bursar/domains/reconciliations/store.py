@@ -1,9 +1,9 @@
 """Queries on reconciliations, their items and their files: the only SQL on those tables."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from bursar.domains.reconciliations.model import Item, ItemStatus, Kind, Reconciliation, Status
+from bursar.domains.reconciliations.model import Item, ItemStatus, Kind, Reconciliation, Status, Target
 from bursar.infra.db import Database, Query, Table, Tx, found
 from bursar.infra.http.types import PageQuery
 from bursar.infra.pages import id_range, narrowed
@@ -121,19 +121,30 @@ async def rows_known(database: Database, account: str, row_ids: Sequence[str], *
     return frozenset(record["row_id"] for record in records)
 
 
-async def journals_known(database: Database, journal_ids: Collection[str]) -> dict[str, str | None]:
-    """Those of `journal_ids` that have an item: the item's id, where it is open and says that they are missing with
-    them; else None.
+class Known(NamedTuple):
+    """What items say of a journal. missing_item: the open one that says that it was missing with them. is_spent: it is
+    told of, or written off; not where a missing one was explained as right in our books, so that its row may yet come.
     """
+
+    missing_item: str | None
+    is_spent: bool
+
+
+async def journals_known(database: Database, journal_ids: Collection[str]) -> dict[str, Known]:
+    """Those of `journal_ids` that have an item."""
     records = await database.fetch(
-        """select journal_id, id, kind = 'MISSING_WITH_THEM' and status = 'OPEN' as is_missing
+        """select journal_id, id, kind = 'MISSING_WITH_THEM' and status = 'OPEN' as is_missing,
+                  kind = 'MISSING_WITH_THEM' and status = 'EXPLAINED'
+                      and explanations -> 0 ->> 'account' = $2 as is_awaited
            from reconciliation_items where journal_id = any($1::uuid[])""",
         list(journal_ids),
+        Target.CLEARING,
     )
-    told: dict[str, str | None] = {}
+    told: dict[str, Known] = {}
     for record in records:
         is_first = record["journal_id"] not in told
-        told[record["journal_id"]] = record["id"] if record["is_missing"] and is_first else None
+        is_spent = not is_first or not (record["is_missing"] or record["is_awaited"])
+        told[record["journal_id"]] = Known(record["id"] if record["is_missing"] and is_first else None, is_spent)
     return told
 
 

@@ -33,6 +33,7 @@ from bursar.infra.db import Origin, Tx, found
 from bursar.infra.steps import Asked
 from bursar.kit import ids
 from bursar.kit.errors import NotFound, Problem
+from bursar.kit.money import MixedCurrencies
 
 RUN: Final = "refund.batch"
 """The job that goes through the items of a batch."""
@@ -125,6 +126,8 @@ async def _refunds(app: App, batch: Batch, item: Item) -> tuple[list[Refund], Pr
     found_payments = list(reversed(await payments.of_order(app, item.order_id)))
     if not found_payments:
         raise NotFound("no payment of that order")
+    if item.amount is not None:
+        _refuse_mixed(found_payments)
     known = {
         refund.payment_id: refund
         for refund in await store.of_sources(app.database, [_source(batch, item, each) for each in found_payments])
@@ -149,6 +152,12 @@ async def _refunds(app: App, batch: Batch, item: Item) -> tuple[list[Refund], Pr
     if not made:
         raise refused or NothingToRefund("of that order")
     return made, refused if left else None
+
+
+def _refuse_mixed(found_payments: Sequence[Payment]) -> None:
+    currencies = sorted({payment.currency for payment in found_payments if payment.amount_captured})
+    if len(currencies) > 1:
+        raise MixedCurrencies(f"the order was paid in {', '.join(currencies)}: name its payments")
 
 
 def _refuse_more(amount: int, refundable: int) -> None:

@@ -27,6 +27,7 @@ from bursar.infra import jobs
 from bursar.infra.db import Tx
 from bursar.kit import ids
 from bursar.kit.errors import NotFound, Problem
+from bursar.kit.machine import match_version
 
 PROCESS = "refund.process"
 """The job that processes an approved refund that nobody has to ask for."""
@@ -42,10 +43,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody asks back.
 
     amount: minor units; all that is left where None. allocations: how much from which vendor, summing to the amount.
-    vendor_id: at this vendor's expense alone. transaction_id: from this charge alone. roles: the requester's. owner:
-    the customer who asks, of whom the payment has to be. source: unique; the refund of a source that is known is
-    answered. processes_itself: it is processed once it is approved, without anybody asking. is_foreign: it was made at
-    the provider already.
+    vendor_id: at this vendor's expense alone. transaction_id: from this charge alone, of which the requester expects
+    `expected_version`. roles: the requester's. owner: the customer who asks, of whom the payment has to be. source:
+    unique; the refund of a source that is known is answered. processes_itself: it is processed once it is approved,
+    without anybody asking. is_foreign: it was made at the provider already.
     """
 
     payment_id: str
@@ -54,6 +55,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     amount: int | None = None
     reason_detail: str | None = None
     transaction_id: str | None = None
+    expected_version: int | None = None
     allocations: Mapping[str, int] | None = None
     vendor_id: str | None = None
     owner: str | None = None
@@ -74,7 +76,7 @@ async def begin(tx: Tx, app: App, wanted: Wanted, *, then: Then | None = None) -
     """Reserve and write a refund: PENDING_APPROVAL, or APPROVED where the policy wants nobody; or what `then` makes of
     it. With its REFUND transaction, PENDING.
 
-    Emits refund.created, refund.approved. Raises NotFound, PaymentNotCaptured, AmountExceedsRefundable,
+    Emits refund.created, refund.approved. Raises NotFound, StaleVersion, PaymentNotCaptured, AmountExceedsRefundable,
     ShareUnavailable, TransactionNotRefundable.
     """
     payment = await payments.locked(tx, wanted.payment_id)
@@ -212,8 +214,11 @@ def _write(tx: Tx, refund: Refund, payment: Payment, then: Then | None) -> Refun
 
 def _amount(payment: Payment, charges: Sequence[Transaction], wanted: Wanted) -> int:
     """Minor units; of what is left, where nobody says how much: all."""
-    if wanted.transaction_id is not None and wanted.transaction_id not in {charge.id for charge in charges}:
-        raise TransactionNotRefundable(f"payment {payment.id} has no completed charge {wanted.transaction_id}")
+    if wanted.transaction_id is not None:
+        charge = next((charge for charge in charges if charge.id == wanted.transaction_id), None)
+        if charge is None:
+            raise TransactionNotRefundable(f"payment {payment.id} has no completed charge {wanted.transaction_id}")
+        match_version(charge.version, wanted.expected_version)
     if wanted.amount is not None:
         return wanted.amount
     if wanted.allocations is not None:

@@ -6,7 +6,6 @@ from bursar.domains.context import App
 from bursar.domains.refunds import books, settle, steps
 from bursar.domains.refunds.model import MACHINE, Refund, RefundContradicted, RefundOutcomeUnknown, Status
 from bursar.domains.refunds.schemas import render
-from bursar.infra import idempotency
 from bursar.infra.answer import Answer, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import SYSTEM, Tx
@@ -34,9 +33,9 @@ async def complete(app: App, asked: Asked, refund: Refund, *, reference: str | N
             raise _refusal(before, "complete")
         if before.status is Status.PROCESSING and reference is not None and isinstance(says, port.Unknown):
             asker = before.asked_by
-            before, _ = await settle.complete(tx, before, reference=reference)
+            before, counter = await settle.complete(tx, before, reference=reference)
             if asker is not None:
-                idempotency.close(tx, asker.claim, ok(render(before), version=before.version))
+                settle.closed(tx, asker, before, counter)
         return _answered(before, Status.COMPLETED)
 
     return await app.batcher.run(Command("refund.complete", refund.payment_id, decide, asked.origin, asked.claim))

@@ -10,7 +10,7 @@ import asyncpg
 
 from bursar.domains.context import App
 from bursar.domains.payments import service as payments
-from bursar.domains.payments.model import Named, Payment
+from bursar.domains.payments.model import Named, Payment, ProviderDisagrees
 from bursar.domains.refunds import settle, steps, store
 from bursar.domains.refunds.begin import MADE_THERE, Wanted, begin_once
 from bursar.domains.refunds.model import Noticed, Reason, Refund, RefundNamed, Status
@@ -51,7 +51,7 @@ async def preview(app: App, *, provider: str, named: RefundNamed) -> Noticed | N
 
 async def foreign(app: App, origin: Origin, *, provider: str, state: port.RefundState) -> Noticed | None:
     """See service.on_foreign_refund."""
-    payment = await payments.find(app, provider=provider, named=Named(reference=state.payment_reference))
+    payment = await _payment_of(app, provider, state)
     if payment is None:
         return None
     if state.status is port.RefundStatus.FAILED:
@@ -65,7 +65,7 @@ async def foreign(app: App, origin: Origin, *, provider: str, state: port.Refund
 
 async def preview_foreign(app: App, *, provider: str, state: port.RefundState) -> Noticed | None:
     """See service.preview_foreign_refund."""
-    payment = await payments.find(app, provider=provider, named=Named(reference=state.payment_reference))
+    payment = await _payment_of(app, provider, state)
     if payment is None:
         return None
     known = await store.of_sources(app.database, [_source(provider, state.reference)])
@@ -74,6 +74,14 @@ async def preview_foreign(app: App, *, provider: str, state: port.RefundState) -
     if state.status is port.RefundStatus.FAILED:
         return Noticed(payment.id, "nothing: no money went back")
     return Noticed(payment.id, f"a refund of {state.amount} that was made at the provider would be booked")
+
+
+async def _payment_of(app: App, provider: str, state: port.RefundState) -> Payment | None:
+    """The payment of a refund that was made at its provider. Raises ProviderDisagrees."""
+    payment = await payments.find(app, provider=provider, named=Named(reference=state.payment_reference))
+    if payment is not None and state.currency != payment.currency:
+        raise ProviderDisagrees(f"the refund is in {state.currency}, its payment in {payment.currency}")
+    return payment
 
 
 async def _failed_there(

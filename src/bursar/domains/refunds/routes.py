@@ -187,12 +187,25 @@ async def refund_transaction(call: Call, id: ResourceId, body: RefundTransaction
     """Refund one charge, at once where the policy wants nobody's approval. Answers with the REFUND transaction."""
     call.allow(MOVERS)
     charge = await transactions.get(call.bursar, id)
-    wanted = _wanted(call, body, payment_id=charge.payment_id, transaction_id=charge.id)
+    wanted = _wanted(
+        call,
+        body,
+        payment_id=charge.payment_id,
+        transaction_id=charge.id,
+        expected_version=call.expected_version(),
+    )
     asked = Asked(call.origin(), call.claim(), is_waiting=not call.wants_asynchronous)
     return await steps.refund_transaction(call.bursar, asked, wanted)
 
 
-def _wanted(call: Call, body: RefundTerms, *, payment_id: str, transaction_id: str | None) -> Wanted:
+def _wanted(
+    call: Call,
+    body: RefundTerms,
+    *,
+    payment_id: str,
+    transaction_id: str | None,
+    expected_version: int | None = None,
+) -> Wanted:
     return Wanted(
         payment_id=payment_id,
         reason=body.reason,
@@ -200,6 +213,7 @@ def _wanted(call: Call, body: RefundTerms, *, payment_id: str, transaction_id: s
         amount=body.amount,
         reason_detail=body.reason_detail,
         transaction_id=transaction_id,
+        expected_version=expected_version,
         allocations=body.by_vendor,
         owner=call.only_customer(),
         metadata=body.metadata,

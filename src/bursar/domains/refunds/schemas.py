@@ -116,7 +116,9 @@ class UpdateRefund(RequestModel):
 
 
 class BatchItem(RequestModel):
-    """An order, all of whose payments are meant, or one payment. amount: all that is left, where absent."""
+    """An order, all of whose payments are meant, or one payment. amount: all that is left, where absent; of an order
+    that was paid in one currency.
+    """
 
     order_id: ForeignId | None = None
     payment_id: Uuid | None = None

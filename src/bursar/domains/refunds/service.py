@@ -242,7 +242,8 @@ async def on_foreign_refund(app: App, origin: Origin, *, provider: str, state: R
     """A refund that somebody made at the provider itself: the books follow it. None: no payment of that reference.
 
     Emits what the refund's table names. Idempotent by the provider's id of it. Raises AmountExceedsRefundable,
-    ShareUnavailable where more went back there than is left here: somebody has to look.
+    ShareUnavailable where more went back there than is left here, ProviderDisagrees where it is in another currency:
+    somebody has to look.
     """
     return await notices.foreign(app, origin, provider=provider, state=state)
 

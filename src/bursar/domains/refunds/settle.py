@@ -66,7 +66,7 @@ async def settle_in(tx: Tx, known: Refund, attempt_id: str, outcome: Outcome, *,
     match outcome:
         case Approved():
             reference = outcome.step_reference or refund.provider_reference
-            return _closed(tx, asker, *await complete(tx, refund, reference=reference))
+            return closed(tx, asker, *await complete(tx, refund, reference=reference))
         case Declined():
             after, _ = await fail(tx, refund, code=outcome.decline_code, reason=outcome.message)
             declined = RefundDeclined(
@@ -80,12 +80,11 @@ async def settle_in(tx: Tx, known: Refund, attempt_id: str, outcome: Outcome, *,
             idempotency.close(tx, asker.claim, answer)
             return answer
         case Unavailable():
-            books.post_unsent(tx, refund)
-            change(tx, refund, "undo", is_unknown=False)
+            after = await _not_done(tx, refund, asker, outcome)
             idempotency.free(tx, asker.claim)
             retry_after = outcome.retry_after or UNAVAILABLE_RETRY_SECONDS
             unavailable = ProviderUnavailable(
-                outcome.reason, retry_after=retry_after, refundId=refund.id, refundStatus=Status.APPROVED
+                outcome.reason, retry_after=retry_after, refundId=after.id, refundStatus=after.status
             )
             return _refusal(asker, unavailable)
         case Pending() | Unknown() | ActionRequired():
@@ -122,6 +121,17 @@ def _ended(tx: Tx, code: str, reason: str) -> dict[str, Any]:
     return {"failure_code": code, "failure_reason": reason, "ended_by": tx.origin.actor, "ended_at": tx.now}
 
 
+async def _not_done(tx: Tx, refund: Refund, asker: Asker, outcome: Unavailable) -> Refund:
+    """The provider did nothing, and may be asked again. A refund that was asked for and sent by one request comes to
+    nothing with it: repeated, that request asks for another one.
+    """
+    if asker.shown is Shown.TRANSACTION:
+        after, _ = await fail(tx, refund, code=ProviderUnavailable.code, reason=outcome.reason)
+        return after
+    books.post_unsent(tx, refund)
+    return change(tx, refund, "undo", is_unknown=False)
+
+
 def _wait(tx: Tx, refund: Refund) -> Refund:
     """The outcome is not known: say so once, and have it asked for."""
     if refund.is_unknown:
@@ -150,7 +160,8 @@ async def shown(tx: Tx, refund: Refund, what: Shown) -> Answer:
     return accepted(transactions.view(counter), version=counter.version)
 
 
-def _closed(tx: Tx, asker: Asker, refund: Refund, counter: Transaction) -> Answer:
+def closed(tx: Tx, asker: Asker, refund: Refund, counter: Transaction) -> Answer:
+    """Close the key of whoever waits, with what he is shown."""
     if asker.shown is Shown.REFUND:
         answer = ok(render(refund), version=refund.version)
     else:

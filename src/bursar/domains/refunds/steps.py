@@ -54,7 +54,7 @@ async def process(app: App, asked: Asked, refund: Refund) -> Answer:
 
 async def refund_transaction(app: App, asked: Asked, wanted: Wanted) -> Answer:
     """Ask for a refund and, where nobody has to approve it, process it at once. Answers with the REFUND transaction:
-    202 while it waits for approval or its outcome is not known.
+    202 while it waits for approval or its outcome is not known. Where the provider does nothing, the refund fails.
 
     Emits refund.created, .approved, .processing and what follows. Raises what `begin` and `process` do.
     """

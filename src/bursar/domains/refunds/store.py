@@ -122,9 +122,11 @@ async def page_in(
 
 
 async def processing_since(database: Database, moment: datetime, *, limit: int) -> list[Refund]:
-    """Refunds in PROCESSING whose last change is older than `moment`, oldest first."""
+    """Refunds in PROCESSING whose last change is older than `moment`, oldest first; behind all others those whose
+    outcome was asked for in vain: a job asks on.
+    """
     return await database.page(
-        TABLE, "where status = 'PROCESSING' and updated_at < $1 order by id limit $2", moment, limit
+        TABLE, "where status = 'PROCESSING' and updated_at < $1 order by is_unknown, id limit $2", moment, limit
     )
 
 

@@ -10,7 +10,7 @@ from bursar.infra.answer import Answer, ok
 from bursar.infra.db import found
 from bursar.infra.http.call import Call
 from bursar.infra.http.route import LeanRoute
-from bursar.infra.http.types import ResourceId, listing
+from bursar.infra.http.types import Paging, ResourceId, listing
 
 router = APIRouter(prefix="/api/v1/routing-rules", route_class=LeanRoute, tags=["Routing rules"])
 
@@ -26,10 +26,11 @@ async def create_routing_rule(call: Call, body: RoutingRuleRequest) -> Answer:
 
 
 @router.get("", response_model=RoutingRuleList)
-async def list_routing_rules(call: Call) -> Answer:
-    """All rules, in the order in which they count."""
+async def list_routing_rules(call: Call, query: Paging) -> Answer:
+    """All rules, newest first. They count by `priority`, lowest first; those of one priority share by `weight`."""
     call.allow(READERS)
-    return ok(listing([render(rule) for rule in await store.page(call.bursar.database)], None))
+    page = await store.page(call.bursar.database, query)
+    return ok(listing([render(rule) for rule in page.rows], page.next_cursor))
 
 
 @router.get("/{id}", response_model=RoutingRuleView)

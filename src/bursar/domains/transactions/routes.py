@@ -57,10 +57,13 @@ async def get_transaction(call: Call, id: ResourceId) -> Answer:
 @router.get("/transaction/{transactionId}", response_model=TransactionView)
 async def get_transaction_by_external_id(call: Call, transactionId: Reference) -> Answer:
     """A transaction by the id that the provider or the caller has for it: the newest, where several have it, as the
-    captures of one payment may.
+    captures of one payment may; for a customer or a vendor the newest of its own.
     """
     call.allow(READERS)
-    transaction = await store.find_by_external_id(call.bursar.database, transactionId)
+    customer_id, vendor_id = _confined_to(call.caller)
+    transaction = await store.find_by_external_id(
+        call.bursar.database, transactionId, customer_id=customer_id, vendor_id=vendor_id
+    )
     return _shown(call, found(transaction, "transaction"))
 
 
@@ -126,12 +129,12 @@ async def backtest_commission_rule(call: Call, id: ResourceId, body: Backtest) -
 
 
 def _confined_to(caller: Caller) -> tuple[str | None, str | None]:
-    """The customer, or the vendor, to whose transactions the caller is confined; neither for staff."""
+    """The customer and the vendor to whose transactions the caller is confined, who may be both; neither for staff."""
     if caller.is_staff:
         return None, None
     if caller.customer_id is None and caller.vendor_id is None:
         raise Forbidden("the token names neither a customer nor a vendor")
-    return (caller.customer_id, None) if caller.customer_id is not None else (None, caller.vendor_id)
+    return caller.customer_id, caller.vendor_id
 
 
 def _as_seen(call: Call, transaction: Transaction) -> dict[str, Any]:

@@ -68,13 +68,19 @@ async def of_payment(database: Database, payment_id: str) -> list[Transaction]:
     return await database.page(TABLE, f"where payment_id = $1 order by id limit {OF_PAYMENT_MAX}", payment_id)
 
 
-async def find_by_external_id(database: Database, external_id: str) -> Transaction | None:
-    """The transaction of an id that the provider or the caller has for it; the newest, should there be several."""
+async def find_by_external_id(
+    database: Database, external_id: str, *, customer_id: str | None = None, vendor_id: str | None = None
+) -> Transaction | None:
+    """The transaction of an id that the provider or the caller has for it; the newest, should there be several. Where a
+    customer or a vendor is named, the newest of theirs.
+    """
+    args: list[Any] = [external_id]
+    theirs = "".join(f" and {condition}" for condition in _theirs(args, customer_id, vendor_id))
     branches = " union all ".join(
-        f"(select id from {TABLE.name} where {column} = $1 order by id desc limit 1)"  # noqa: S608  no input in it
+        f"(select id from {TABLE.name} where {column} = $1{theirs} order by id desc limit 1)"  # noqa: S608  no input in it
         for column in ("transaction_id", "gateway_reference")
     )
-    rows = await database.page(TABLE, f"where id in ({branches}) order by id desc limit 1", external_id)
+    rows = await database.page(TABLE, f"where id in ({branches}) order by id desc limit 1", *args)
     return rows[0] if rows else None
 
 
@@ -86,17 +92,29 @@ async def page(
     customer_id: str | None = None,
     vendor_id: str | None = None,
 ) -> Page[Transaction]:
-    """Transactions of an order, a customer or both, newest first; where a vendor is named, those it has a share of."""
+    """Transactions, newest first: of an order, of a customer, of which a vendor has a share; where both are named, of
+    either.
+    """
     lowest, highest = id_range(query)
     args: list[Any] = [lowest, highest]
-    conditions = ["id >= $1", "id < $2", *narrowed(args, query, order_id=order_id, customer_id=customer_id)]
-    if vendor_id is not None:
-        args.append(vendor_id)
-        conditions.append(
-            f"exists (select from transaction_vendors v where v.vendor_id = ${len(args)} and v.transaction_id = id)"
-        )
+    conditions = ["id >= $1", "id < $2", *narrowed(args, query, order_id=order_id)]
+    conditions += _theirs(args, customer_id, vendor_id)
     where = f"where {' and '.join(conditions)} order by id desc limit {query.limit + 1}"
     return page_of(await database.page(TABLE, where, *args), query.limit)
+
+
+def _theirs(args: list[Any], customer_id: str | None, vendor_id: str | None) -> list[str]:
+    """The condition that a transaction is the customer's, or that the vendor has a share of it; none for neither."""
+    either = []
+    if customer_id is not None:
+        args.append(customer_id)
+        either.append(f"customer_id = ${len(args)}")
+    if vendor_id is not None:
+        args.append(vendor_id)
+        either.append(
+            f"exists (select from transaction_vendors v where v.vendor_id = ${len(args)} and v.transaction_id = id)"
+        )
+    return [f"({' or '.join(either)})"] if either else []
 
 
 async def page_of_vendor(database: Database, query: PageQuery, *, vendor_id: str) -> Page[Transaction]:

@@ -1,7 +1,7 @@
 """Which URLs are called and which addresses are connected to: none that lies inside. Pure.
 
 A host is never judged by its name or its spelling (2130706433 and 0x7f.1 are loopback too), but by the addresses that
-it resolves to; what was judged is what is connected to (`send.CheckedBackend`).
+it resolves to; what was judged is what is connected to (`send.Sender`).
 """
 
 import re

@@ -147,11 +147,13 @@ def after(delivery: Delivery, outcome: Outcome, *, is_probe: bool) -> Delivery:
 
 
 def _next(delivery: Delivery, outcome: Outcome, step: int, is_probe: bool) -> datetime:
-    if outcome.pause_until is not None:
-        return outcome.pause_until
+    """When the next try is: not before the endpoint's pause is over, nor before its turn in the schedule, of which an
+    overloaded endpoint would else use up every step within moments.
+    """
+    due = outcome.at + timedelta(seconds=wait_seconds(step))
     if is_probe and delivery.next_attempt_at is not None:
-        return delivery.next_attempt_at
-    return outcome.at + timedelta(seconds=wait_seconds(step))
+        due = delivery.next_attempt_at
+    return due if outcome.pause_until is None else max(due, outcome.pause_until)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -182,10 +184,11 @@ class Health(msgspec.Struct, frozen=True):
             return Health(paused_until=self.paused_until)
         since = self.failing_since or outcome.at
         failures = self.failures + (1 if delivery.step == 0 else 0)
-        until = outcome.pause_until
-        if until is None and failures >= FAILURES_UNTIL_DOWN:
+        until = None
+        if failures >= FAILURES_UNTIL_DOWN:
             lasted = (outcome.at - since).total_seconds()
             pause = min(PROBE_SECONDS_MAX, max(1.0, lasted / 4)) * random.uniform(0.8, 1)  # noqa: S311  no secret
             until = outcome.at + timedelta(seconds=pause)
-        latest = max((moment for moment in (until, self.paused_until) if moment is not None), default=None)
+        moments = (until, outcome.pause_until, self.paused_until)
+        latest = max((moment for moment in moments if moment is not None), default=None)
         return Health(failures, since, latest)

@@ -56,6 +56,7 @@ class Lane:
         self._stopping = stopping
         self._under_way: dict[asyncio.Task[Outcome], _Begun] = {}
         self._endpoint: Endpoint | None = None
+        self._version = 0
         self._idle_rounds = 0
         self._renewed_at = app.clock.now()
 
@@ -108,17 +109,23 @@ class Lane:
         if not ended:
             await self._renew()
             return
+        outcomes = [(self._under_way.pop(task), task.result()) for task in ended]
+        if not all(outcome.is_delivered for _, outcome in outcomes):
+            await self._present()
         tried: list[Delivery] = []
         was_down, recovered_since = self.health.is_down, None
         gone: Endpoint | None = None
-        for task in ended:
-            begun, outcome = self._under_way.pop(task), task.result()
+        for begun, outcome in outcomes:
+            if not outcome.is_delivered and begun.endpoint.version != self._version:
+                continue  # what it said before it was changed, at another address it may be: it is asked anew
             if outcome.is_gone:
                 gone = begun.endpoint
             if outcome.is_delivered and self.health.is_down:
                 recovered_since = self.health.failing_since
             self.health = self.health.after(begun.delivery, outcome)
             tried.append(deliveries.after(begun.delivery, outcome, is_probe=begun.is_probe))
+        if not tried:
+            return
         self._renewed_at = self.app.clock.now()
         if not await store.record(self.app.database, self.held, self.health, tried, recovered_since=recovered_since):
             raise LaneLost
@@ -140,6 +147,7 @@ class Lane:
     async def _present(self) -> Endpoint | None:
         """The endpoint as it is now; None where nothing is sent to it any more."""
         endpoint = await self.app.reader.get(store.TABLE, self.held.endpoint_id)
+        self._version = 0 if endpoint is None else endpoint.version
         if endpoint is None or endpoint.status is not Status.ACTIVE:
             return None
         if self._endpoint is not None and endpoint.version != self._endpoint.version:

@@ -60,7 +60,9 @@ async def get_webhook_delivery(call: Call, id: ResourceId) -> Answer:
 async def redeliver_webhook(call: Call, id: ResourceId, body: RedeliverWebhook) -> Answer:
     """Send an event again under its id, in a new delivery; one that still waits is tried at once instead."""
     call.allow(WRITERS)
-    return await service.redeliver(call.bursar, call.origin(), call.claim(), id)
+    return await service.redeliver(
+        call.bursar, call.origin(), call.claim(), id, expected_version=call.expected_version()
+    )
 
 
 @router.get("/{id}", response_model=WebhookEndpointView)
@@ -100,7 +102,9 @@ async def rotate_webhook_secret(call: Call, id: ResourceId, body: RotateSecret) 
 async def test_webhook_endpoint(call: Call, id: ResourceId, body: TestWebhookEndpoint) -> Answer:
     """Send a test event, whatever the endpoint asks for; the delivery says what came of it."""
     call.allow(WRITERS)
-    return await service.send_test(call.bursar, call.origin(), call.claim(), id)
+    return await service.send_test(
+        call.bursar, call.origin(), call.claim(), id, expected_version=call.expected_version()
+    )
 
 
 @router.get("/{id}/deliveries", response_model=WebhookDeliveryList)

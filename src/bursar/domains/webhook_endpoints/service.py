@@ -26,6 +26,7 @@ from bursar.domains.webhook_endpoints.schemas import (
     render,
     render_delivery,
 )
+from bursar.infra import idempotency
 from bursar.infra.answer import Answer, Answered, accepted, created, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import SYSTEM, Origin, Tx, count_of, found
@@ -37,6 +38,9 @@ from bursar.kit import ids
 from bursar.kit.machine import match_version
 
 LOCATION: Final = "/api/v1/webhook-endpoints/{}"
+ALL: Final = "webhook_endpoints"
+"""The key on which endpoints are made one after another, since they are counted."""
+
 TEST_TYPE: Final = "webhook_endpoint.test"
 """The type of a test's event. It stands in no history: nothing has happened."""
 
@@ -45,7 +49,7 @@ async def create(app: App, origin: Origin, claim: Claim | None, request: CreateW
     """Make an endpoint, with its secret in the answer. Emits webhook_endpoint.created. Idempotent by the claim. Raises
     Invalid for an address that is not allowed, TooManyWebhookEndpoints.
     """
-    await _refuse_inside(app, request.url)
+    await _refuse_inside(app, claim, request.url)
 
     async def decide(tx: Tx) -> Answer:
         if count_of(await tx.read(store.COUNT, "all")) >= ENDPOINTS_MAX:
@@ -65,7 +69,7 @@ async def create(app: App, origin: Origin, claim: Claim | None, request: CreateW
         shown = {**render(endpoint), secret.FIELD: secret.sealed(endpoint.secrets[0])}
         return created(shown, location=LOCATION.format(row_id), version=1)
 
-    command = Command("webhook_endpoint.create", ids.new(app.clock.now()), decide, origin, claim)
+    command = Command("webhook_endpoint.create", ALL, decide, origin, claim)
     return await _revealed(app, command)
 
 
@@ -82,7 +86,7 @@ async def update(
     Raises Invalid, InvalidTransition.
     """
     if request.url is not None:
-        await _refuse_inside(app, request.url)
+        await _refuse_inside(app, claim, request.url)
 
     async def decide(tx: Tx) -> Answer:
         before = await store.lock(tx, endpoint_id)
@@ -162,11 +166,14 @@ async def give_up(app: App, endpoint: Endpoint, reason: DisabledReason) -> None:
     await app.batcher.run(Command("webhook_endpoint.give_up", endpoint.id, decide, SYSTEM))
 
 
-async def send_test(app: App, origin: Origin, claim: Claim | None, endpoint_id: str) -> Answer:
+async def send_test(
+    app: App, origin: Origin, claim: Claim | None, endpoint_id: str, *, expected_version: int | None
+) -> Answer:
     """Have a test event sent to an endpoint, whatever it asks for. Raises WebhookEndpointNotActive."""
 
     async def decide(tx: Tx) -> Answer:
         endpoint = await store.lock(tx, endpoint_id)
+        match_version(endpoint.version, expected_version)
         _refuse_inactive(endpoint)
         data = {"endpointId": endpoint.id, "message": "If this arrives and its signature is right, all is well."}
         event = Event(
@@ -180,7 +187,9 @@ async def send_test(app: App, origin: Origin, claim: Claim | None, endpoint_id: 
     return await app.batcher.run(Command("webhook_endpoint.test", endpoint_id, decide, origin, claim))
 
 
-async def redeliver(app: App, origin: Origin, claim: Claim | None, delivery_id: str) -> Answer:
+async def redeliver(
+    app: App, origin: Origin, claim: Claim | None, delivery_id: str, *, expected_version: int | None
+) -> Answer:
     """Send an event again, under its id, in a delivery of its own that keeps no order; one that still waits is tried
     at once instead, as soon as it is its turn in its stream. Raises WebhookEndpointNotActive.
     """
@@ -189,6 +198,7 @@ async def redeliver(app: App, origin: Origin, claim: Claim | None, delivery_id: 
     async def decide(tx: Tx) -> Answer:
         _refuse_inactive(await store.lock(tx, endpoint_id))
         before = await store.lock_delivery(tx, delivery_id)
+        match_version(before.version, expected_version)
         if before.status is DeliveryStatus.PENDING:
             after = msgspec.structs.replace(
                 before, version=before.version + 1, next_attempt_at=tx.now, updated_at=tx.now
@@ -228,8 +238,12 @@ async def _revealed(app: App, command: Command[Answer]) -> Answer:
         raise Answered(secret.reveal(app.personal_keys, known.answer), is_replay=known.is_replay) from None
 
 
-async def _refuse_inside(app: App, url: str) -> None:
-    """Raise Invalid where a URL's host is inside. A host that does not resolve now may do so later."""
+async def _refuse_inside(app: App, claim: Claim | None, url: str) -> None:
+    """Raise Invalid where a URL's host is inside. A host that does not resolve now may do so later; of a claim that was
+    answered nothing is asked again.
+    """
+    if claim is not None and await app.reader.query(idempotency.BY_CLAIM, f"{claim.scope} {claim.key}"):
+        return
     target = address.parse(url)
     refused = await send.is_refused(target.host, target.port, private=app.settings.delivery_private_networks)
     require(not refused, "url", "address_not_allowed", "the host's address lies in a network that is never called")

@@ -66,7 +66,7 @@ async def page_of_deliveries(
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """An active endpoint. since_tx: the transaction that made it; it is told of what came after."""
+    """An active endpoint. since_tx: the transaction that made it; it is told of those with higher numbers."""
 
     endpoint: Endpoint
     since_tx: int

@@ -41,6 +41,11 @@ class Answer:
         self.is_complete = False
         self.is_reusable = False
 
+    def on_message_begin(self) -> None:
+        if self.is_complete:
+            self.is_reusable = False
+            raise BrokenAnswer("something follows the answer")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"retry-after":
             self.retry_after = value.decode("latin-1")
@@ -75,8 +80,11 @@ class Wire:
 
     @property
     def is_open(self) -> bool:
-        """Whether the other side has not hung up, as far as is known."""
-        return not self._reader.at_eof() and not self._writer.transport.is_closing()
+        """Whether the other side has neither hung up nor said anything unasked, as far as is known: what it said, be it
+        408 for having waited, is no answer to what is asked next.
+        """
+        has_more = bool(self._reader._buffer)  # type: ignore[attr-defined]
+        return not has_more and not self._reader.at_eof() and not self._writer.transport.is_closing()
 
     def close(self) -> None:
         """End the connection at once."""

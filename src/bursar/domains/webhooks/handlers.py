@@ -27,6 +27,8 @@ from bursar.providers import port
 from bursar.providers.kyc.port import InProgress, Rejected, Verified
 
 UNKNOWN: Final = "it names no payment that is known here"
+UNKNOWN_METHOD: Final = "it names no payment method that is known here"
+STRANGER: Final = "it names no payment of ours: somebody else uses this account too"
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -76,20 +78,23 @@ def origin_of(webhook: Webhook) -> Origin:
     return Origin(f"webhook:{webhook.provider}", webhook.id)
 
 
-async def _notice(app: App, webhook: Webhook, *, says: Says) -> Done:
+async def _notice(app: App, webhook: Webhook, *, says: Says) -> Done | Nothing:
     noticed = await payments.on_provider_notice(
         app, origin_of(webhook), provider=webhook.provider, says=says, named=_named(webhook)
     )
-    if noticed is None:
-        raise NotYet(UNKNOWN)
-    return Done(noticed.did, noticed.payment_id)
+    return _of_unknown_payment(webhook) if noticed is None else Done(noticed.did, noticed.payment_id)
 
 
-async def _preview_notice(app: App, webhook: Webhook, *, says: Says) -> Done:
+async def _preview_notice(app: App, webhook: Webhook, *, says: Says) -> Done | Nothing:
     noticed = await payments.preview_notice(app, provider=webhook.provider, says=says, named=_named(webhook))
-    if noticed is None:
+    return _of_unknown_payment(webhook) if noticed is None else Done(noticed.did, noticed.payment_id)
+
+
+def _of_unknown_payment(webhook: Webhook) -> Nothing:
+    """Ours, which is known before any provider hears of it, bears our id of it. Raises NotYet for one that does."""
+    if "payment" in webhook.named:
         raise NotYet(UNKNOWN)
-    return Done(noticed.did, noticed.payment_id)
+    return Nothing(STRANGER)
 
 
 def _named(webhook: Webhook) -> Named:
@@ -191,6 +196,7 @@ async def _ask_about_method(app: App, webhook: Webhook) -> Done | Nothing:
     if provider is None or port.Description not in provider.requests:
         return Nothing("the provider is not configured here, or tells nothing of payment methods")
     now = app.clock.now()
+    methods = await payment_methods.of_token(app, webhook.provider, token)
     outcome = await provider.execute(port.Description(ids.new(now), token, now))
     match outcome:
         case port.Approved():
@@ -199,10 +205,14 @@ async def _ask_about_method(app: App, webhook: Webhook) -> Done | Nothing:
             details = None
         case _:
             raise NotYet("the provider did not say what it knows of the payment method")
-    count = await payment_methods.on_provider_change(app, webhook.provider, token, details)
-    if not count and details is not None:
-        raise NotYet("it names no payment method that is known here")
-    return Done(f"{count} payment method(s) {'refreshed' if details is not None else 'found to be good no more'}")
+    await payment_methods.on_provider_change(app, methods, details)
+    if not methods and details is not None:
+        if webhook.attempts + 1 < app.settings.webhook_attempts_max:
+            raise NotYet(UNKNOWN_METHOD)
+        return Nothing(UNKNOWN_METHOD)
+    return Done(
+        f"{len(methods)} payment method(s) {'refreshed' if details is not None else 'found to be good no more'}"
+    )
 
 
 async def _preview_method(app: App, webhook: Webhook) -> Done:
@@ -211,12 +221,12 @@ async def _preview_method(app: App, webhook: Webhook) -> Done:
 
 async def _ask_about_check(app: App, webhook: Webhook) -> Done | Nothing:
     """Have the KYC service say how the check stands."""
-    reference, check_key = webhook.named.get("reference"), webhook.named.get("check")
+    check_key = webhook.named.get("check")
     if app.kyc is None or app.kyc.name != webhook.provider:
         return Nothing("this KYC service is not configured here")
-    if reference is None or check_key is None:
+    if check_key is None:
         return Nothing("it names no check")
-    report = await app.kyc.status(reference)
+    report = await app.kyc.find(check_key)
     if not isinstance(report, Verified | Rejected | InProgress):
         raise NotYet("the KYC service did not say how the check stands")
     subject = await kyc.on_report(
@@ -273,8 +283,8 @@ HANDLERS: Final[tuple[Handler, ...]] = (
     *_ignored("stripe", NO_NEWS, "setup_intent.*"),
     *_ignored("stripe", PAYOUTS, "payout.*", "transfer.*"),
     *_of_methods("stripe", "payment_method.updated", "payment_method.automatically_updated"),
-    *_of_methods("stripe", "payment_method.detached", "mandate.updated"),
-    *_ignored("stripe", NO_NEWS, "payment_method.*", "customer.*"),
+    *_of_methods("stripe", "payment_method.detached"),
+    *_ignored("stripe", NO_NEWS, "payment_method.*", "customer.*", "mandate.*"),
     *_of_payments("paypal", Says.AUTHORIZED, "CHECKOUT.ORDER.APPROVED", "PAYMENT.AUTHORIZATION.CREATED"),
     *_of_payments("paypal", Says.CAPTURED, "PAYMENT.CAPTURE.COMPLETED"),
     *_of_payments("paypal", Says.ENDED, "PAYMENT.AUTHORIZATION.VOIDED", "PAYMENT.AUTHORIZATION.EXPIRED"),

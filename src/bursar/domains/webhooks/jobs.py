@@ -15,7 +15,7 @@ from typing import Any, Final
 from bursar.domains.context import App
 from bursar.domains.webhooks import missed, process, store
 from bursar.domains.webhooks.change import FETCH, PROCESS, defer_processing
-from bursar.domains.webhooks.model import Webhook
+from bursar.infra.answer import Answer
 from bursar.infra.jobs import JobType, Schedule
 
 UNDER_WAY_MAX: Final = 64
@@ -23,6 +23,9 @@ PACE_SECONDS: Final = 0.1
 """Between two looks for what is due: 640 a second are begun at the most."""
 
 RUN_SECONDS: Final = 30.0
+AGAIN_SECONDS_MAX: Final = 10.0
+"""How long all webhooks wait at the most after the job broke: while it waits, no other one is put in."""
+
 SWEEP_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 60.0
 FORGET_SECONDS: Final = 600.0
@@ -33,7 +36,7 @@ FORGET_ROUNDS_MAX: Final = 20
 async def run(app: App, args: dict[str, Any]) -> None:
     """Process what is due, until nothing is, or for RUN_SECONDS; the sweep begins anew. Safe to repeat."""
     until = time.monotonic() + RUN_SECONDS
-    under_way: dict[asyncio.Task[Webhook], str] = {}
+    under_way: dict[asyncio.Task[Answer], str] = {}
     try:
         while True:
             if time.monotonic() < until and len(under_way) < UNDER_WAY_MAX:
@@ -74,8 +77,8 @@ async def forget_bodies(app: App) -> None:
 TIMEOUT_SECONDS: Final = RUN_SECONDS + process.ATTEMPT_SECONDS_MAX + 5
 
 TYPES: Final = (
-    JobType(PROCESS, run, attempts_max=1_000, timeout_seconds=TIMEOUT_SECONDS),
-    JobType(FETCH, missed.fetch, timeout_seconds=missed.RUN_SECONDS + missed.RANGE_SECONDS),
+    JobType(PROCESS, run, attempts_max=100_000, timeout_seconds=TIMEOUT_SECONDS, backoff_max_seconds=AGAIN_SECONDS_MAX),
+    JobType(FETCH, missed.fetch, attempts_max=1_000, timeout_seconds=missed.RUN_SECONDS + missed.RANGE_SECONDS),
 )
 SCHEDULES: Final = (
     Schedule("webhooks.sweep", SWEEP_SECONDS, sweep),

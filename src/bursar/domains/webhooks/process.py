@@ -11,12 +11,15 @@ import structlog
 from bursar.domains.context import App
 from bursar.domains.webhooks import handlers, store
 from bursar.domains.webhooks.change import change
-from bursar.domains.webhooks.handlers import Done, Nothing
+from bursar.domains.webhooks.handlers import Done, Handle, Nothing
 from bursar.domains.webhooks.model import WAITING, Webhook, wait_seconds
 from bursar.domains.webhooks.reading import NoEvent, decoded, named_in
 from bursar.domains.webhooks.receive import body_of
+from bursar.domains.webhooks.schemas import render
+from bursar.infra.answer import Answer, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import UNREACHABLE, Tx, found
+from bursar.infra.idempotency import Claim
 from bursar.infra.jobs import NotYet
 from bursar.kit.errors import DatabaseUnavailable, Overloaded, Problem
 
@@ -37,33 +40,34 @@ async def get(app: App, webhook_id: str) -> Webhook:
     return found(await app.reader.get(store.TABLE, webhook_id), "webhook")
 
 
-async def process(app: App, webhook: Webhook) -> Webhook:
-    """Make one attempt and book how it went: PROCESSED, IGNORED, FAILED until the next one, or DEAD_LETTER. Returns the
-    webhook as it is then. Safe to repeat: an attempt is booked once. Should the database be gone, nothing is booked.
+async def process(app: App, webhook: Webhook, claim: Claim | None = None) -> Answer:
+    """Make one attempt and book how it went: PROCESSED, IGNORED, FAILED until the next one, or DEAD_LETTER. Answers
+    with the webhook as it is then. Safe to repeat: an attempt is booked once. Should the database be gone, nothing is
+    booked.
     """
-    if webhook.version > 1 and webhook.attempts == 0:
-        webhook = await _read_anew(app, webhook)
+    handler = handlers.find(webhook.provider, webhook.event_type)
+    is_taken_up_again = webhook.version > webhook.attempts + 1
+    result: Done | Nothing | Failed
     try:
-        result: Done | Nothing | Failed = await _handle(app, webhook)
+        result = await _attempt(app, webhook, handler.handle, is_read_anew=is_taken_up_again)
     except Failed as failed:
         result = failed
 
-    async def decide(tx: Tx) -> Webhook:
-        return _book(tx, await store.lock(tx, webhook.id), webhook.attempts, result, app.settings.webhook_attempts_max)
+    async def decide(tx: Tx) -> Answer:
+        before = await store.lock(tx, webhook.id)
+        after = _book(tx, before, webhook.attempts, result, app.settings.webhook_attempts_max)
+        return ok(render(after), version=after.version)
 
-    return await app.batcher.run(Command("webhook.process", webhook.id, decide, handlers.origin_of(webhook)))
+    return await app.batcher.run(Command("webhook.process", webhook.id, decide, handlers.origin_of(webhook), claim))
 
 
 async def preview(app: App, webhook: Webhook) -> str:
-    """What an attempt would do, in a few words; nothing is done."""
+    """What an attempt would do once the webhook is taken up again, in a few words; nothing is done."""
     handler = handlers.find(webhook.provider, webhook.event_type)
-    if handler.preview is None:
-        return handler.ignored_because
     try:
-        async with asyncio.timeout(ATTEMPT_SECONDS_MAX):
-            result = await handler.preview(app, webhook)
-    except (NotYet, Problem, TimeoutError) as error:
-        return f"it would fail: {_told(error)}"
+        result = await _attempt(app, webhook, handler.preview, is_read_anew=True)
+    except Failed as failed:
+        return f"it would fail: {failed}"
     return result.did if isinstance(result, Done) else result.reason
 
 
@@ -78,17 +82,18 @@ async def _read_anew(app: App, webhook: Webhook) -> Webhook:
     return webhook
 
 
-async def _handle(app: App, webhook: Webhook) -> Done | Nothing:
+async def _attempt(app: App, webhook: Webhook, handle: Handle | None, *, is_read_anew: bool) -> Done | Nothing:
     """Raises Failed."""
-    handler = handlers.find(webhook.provider, webhook.event_type)
-    if handler.handle is None:
-        return Nothing(handler.ignored_because)
+    if handle is None:
+        return Nothing(handlers.find(webhook.provider, webhook.event_type).ignored_because)
     try:
         async with asyncio.timeout(ATTEMPT_SECONDS_MAX):
-            return await handler.handle(app, webhook)
+            return await handle(app, await _read_anew(app, webhook) if is_read_anew else webhook)
+    except TimeoutError as error:  # an OSError too, but its own affair and nobody else's
+        raise Failed("it took too long") from error
     except (*UNREACHABLE, DatabaseUnavailable, Overloaded):
         raise
-    except (NotYet, Problem, TimeoutError) as error:
+    except (NotYet, Problem) as error:
         raise Failed(_told(error)) from error
     except Exception as error:  # a poisoned event must not be anybody else's affair
         log.exception("webhook.handler_broke", webhook_id=webhook.id, event_type=webhook.event_type)

@@ -45,7 +45,6 @@ class _StripeObject(msgspec.Struct, frozen=True):
     id: str = ""
     object: str = ""
     payment_intent: Any = None
-    payment_method: Any = None
     customer: Any = None
     metadata: Any = None
     refunds: Any = None
@@ -119,10 +118,10 @@ def _only_refund(held: _StripeObject) -> str:
 
 def _stripe_token(held: _StripeObject, previous: Document) -> str:
     """The PaymentMethod of an event about one, and the Customer that holds or held it, as our adapter writes both."""
-    if held.object == "payment_method":
-        customer = _id_of(held.customer) or _id_of(previous.get("customer"))
-        return f"{held.id}:{customer}" if customer else held.id
-    return _id_of(held.payment_method) if held.object == "mandate" else ""
+    if held.object != "payment_method":
+        return ""
+    customer = _id_of(held.customer) or _id_of(previous.get("customer"))
+    return f"{held.id}:{customer}" if customer else held.id
 
 
 def _paypal(document: Document, headers: Mapping[str, str]) -> Event:

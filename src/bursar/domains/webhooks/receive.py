@@ -16,6 +16,7 @@ from bursar.infra import personal
 from bursar.infra.answer import Answer, accepted, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx
+from bursar.infra.idempotency import Claim
 from bursar.infra.verdict import Refused, Unreadable, Verified
 from bursar.kit import ids
 from bursar.kit.errors import Problem
@@ -59,11 +60,11 @@ async def _refused(app: App, origin: Origin, verdict: Refused | Unreadable) -> P
     raise AssertionError("a refusal is a refusal")
 
 
-async def receive(app: App, origin: Origin, event: Verified, body: bytes) -> Answer:
+async def receive(app: App, origin: Origin, event: Verified, body: bytes, claim: Claim | None = None) -> Answer:
     """Store an event that is surely its provider's and have it processed; 202 the first time, 200 with the row that is
     kept for a repeat. One of a type that nobody handles is IGNORED at once.
 
-    Idempotent by the provider's event id.
+    Idempotent by the provider's event id, and by the claim of who hands it over.
     """
     row = _row(app, event, body)
 
@@ -78,7 +79,7 @@ async def receive(app: App, origin: Origin, event: Verified, body: bytes) -> Ans
             defer_processing_soon(tx)
         return accepted(render(row), version=row.version)
 
-    command = Command(RECEIVE, store.key_of(event.provider, event.event_id), decide, origin)
+    command = Command(RECEIVE, store.key_of(event.provider, event.event_id), decide, origin, claim)
     try:
         return await app.batcher.run(command)
     except asyncpg.UniqueViolationError as error:

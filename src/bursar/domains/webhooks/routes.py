@@ -51,7 +51,9 @@ async def receive_webhook(call: Call, query: Annotated[ReceiveQuery, Query()]) -
     """Take a provider's event, by its own signature; or, by a service's token, one that the service vouches for."""
     if call.has_token:
         call.allow(BRINGERS)
-        return await service.receive_trusted(call.bursar, call.origin(), parsed_body(call, ReceiveWebhook))
+        return await service.receive_trusted(
+            call.bursar, call.origin(), call.claim(), parsed_body(call, ReceiveWebhook)
+        )
     headers = {name: raw.decode("latin-1") for name, key in RAW if (raw := call.raw.get(key)) is not None}
     return await service.receive_signed(call.bursar, call.origin(), query.provider, headers, call.body_bytes)
 
@@ -110,7 +112,7 @@ async def get_webhook(call: Call, id: ResourceId) -> Answer:
 async def process_webhook(call: Call, id: ResourceId, body: ProcessWebhook) -> Answer:
     """Make the next attempt to process a webhook now."""
     call.allow(OPERATORS)
-    return await service.process_now(call.bursar, id, expected_version=call.expected_version())
+    return await service.process_now(call.bursar, call.claim(), id, expected_version=call.expected_version())
 
 
 @router.post("/{id}/retry", status_code=202, response_model=WebhookView)

@@ -13,7 +13,8 @@ RETRIED_MAX = 500
 ProviderName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 EventId = Annotated[str, StringConstraints(pattern=r"^[!#-\[\]-~]{1,200}$")]
 EventType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
-Headers = Annotated[dict[str, Annotated[str, Field(max_length=4_096)]], Field(max_length=50)]
+HeaderValue = Annotated[str, StringConstraints(max_length=4_096, pattern=r"^[^\x00]*$")]
+Headers = Annotated[dict[str, HeaderValue], Field(max_length=50)]
 
 
 class ReceiveWebhook(RequestModel):
@@ -42,7 +43,7 @@ class VerifySignature(RequestModel):
 
 
 class AutoRetry(RequestModel):
-    """Which webhooks in error to take up: the oldest, of one provider or of all."""
+    """Which webhooks in error to take up: those that failed longest ago, of one provider or of all."""
 
     limit: Annotated[int, Field(ge=1, le=RETRIED_MAX)] = 100
     provider: ProviderName | None = None

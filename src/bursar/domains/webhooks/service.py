@@ -2,15 +2,17 @@
 in `receive`, how it is processed in `process`.
 """
 
+import asyncio
 from typing import Any, Final
 
 from bursar.domains.context import App
 from bursar.domains.webhooks import process, receive, store
 from bursar.domains.webhooks.change import change, defer_processing
-from bursar.domains.webhooks.model import MACHINE, WAITING, Webhook
+from bursar.domains.webhooks.model import IN_ERROR, MACHINE, WAITING, Webhook
 from bursar.domains.webhooks.reading import named_in
 from bursar.domains.webhooks.schemas import AutoRetry, ReceiveWebhook, VerifySignature, render, render_run
 from bursar.domains.webhooks.signatures.verifier import HEADERS
+from bursar.infra import idempotency
 from bursar.infra.answer import Answer, accepted, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx
@@ -21,7 +23,7 @@ from bursar.kit.errors import NotFound
 from bursar.kit.machine import match_version
 
 PREVIEWED_MAX: Final = 50
-"""How many a dry run looks at: each may ask a provider."""
+"""How many a dry run looks at, side by side: each may ask a provider."""
 
 
 async def receive_signed(
@@ -33,8 +35,10 @@ async def receive_signed(
     return await receive.receive_signed(app, origin, provider, headers, body)
 
 
-async def receive_trusted(app: App, origin: Origin, request: ReceiveWebhook) -> Answer:
-    """Take an event that another service of the platform vouches for. Idempotent by the provider's event id."""
+async def receive_trusted(app: App, origin: Origin, claim: Claim | None, request: ReceiveWebhook) -> Answer:
+    """Take an event that another service of the platform vouches for. Idempotent by the provider's event id, and by
+    the claim.
+    """
     body = receive.encoded(request.payload)
     document = request.payload if isinstance(request.payload, dict) else request.document()
     headers = {name.lower(): value for name, value in request.headers.items()}
@@ -46,7 +50,7 @@ async def receive_trusted(app: App, origin: Origin, request: ReceiveWebhook) -> 
         references=named_in(request.provider, document),
         headers={name: headers[name] for name in HEADERS if name in headers},
     )
-    return await receive.receive(app, origin, event, body)
+    return await receive.receive(app, origin, event, body, claim)
 
 
 async def verify_signature(app: App, request: VerifySignature) -> Answer:
@@ -62,16 +66,18 @@ async def get(app: App, webhook_id: str) -> Webhook:
     return await process.get(app, webhook_id)
 
 
-async def process_now(app: App, webhook_id: str, *, expected_version: int | None) -> Answer:
-    """Make the next attempt now, in this request. Emits what the webhook's table names. Raises InvalidTransition unless
-    it is RECEIVED or FAILED.
+async def process_now(app: App, claim: Claim | None, webhook_id: str, *, expected_version: int | None) -> Answer:
+    """Make the next attempt now, in this request. Emits what the webhook's table names. Idempotent by the claim. Raises
+    InvalidTransition unless it is RECEIVED or FAILED.
     """
+    if claim is not None:
+        for row in await app.reader.query(idempotency.BY_CLAIM, f"{claim.scope} {claim.key}"):
+            idempotency.refuse(claim, row)
     webhook = await get(app, webhook_id)
     match_version(webhook.version, expected_version)
     if webhook.status not in WAITING:
         raise MACHINE.refusal(webhook.status, "process")
-    after = await process.process(app, webhook)
-    return ok(render(after), version=after.version)
+    return await process.process(app, webhook, claim)
 
 
 async def retry(
@@ -91,8 +97,8 @@ async def retry(
 
 
 async def auto_retry(app: App, origin: Origin, claim: Claim | None, request: AutoRetry) -> Answer:
-    """Take up the oldest webhooks that failed or were given up, `limit` at the most; or say what that would change.
-    Emits webhook.retried for each. Idempotent by the claim.
+    """Take up the webhooks that failed or were given up longest ago, `limit` at the most; or say what that would
+    change. Emits webhook.retried for each. Idempotent by the claim.
     """
     if request.dry_run:
         return await _dry_run(app, request)
@@ -100,10 +106,13 @@ async def auto_retry(app: App, origin: Origin, claim: Claim | None, request: Aut
     async def decide(tx: Tx) -> Answer:
         run_id = ids.new(tx.now)
         rows = await tx.read(store.IN_ERROR, store.error_key(request.limit, request.provider))
-        for row in rows:
-            _take_up(tx, await store.lock(tx, row["id"]), run_id=run_id)
+        taken = []
+        for webhook_id in sorted(row["id"] for row in rows):
+            webhook = await store.lock(tx, webhook_id)
+            if webhook.status in IN_ERROR or tx.used_cache:  # a refusal that rests on a cached row is decided again
+                taken.append(_take_up(tx, webhook, run_id=run_id))
         tx.object_id = run_id
-        return accepted(render_run(run_id, {"RECEIVED": len(rows)}), version=1)
+        return accepted(render_run(run_id, {"RECEIVED": len(taken)}), version=1)
 
     return await app.batcher.run(Command("webhook.auto_retry", "webhook.auto_retry", decide, origin, claim))
 
@@ -133,15 +142,16 @@ def _take_up(tx: Tx, webhook: Webhook, *, run_id: str | None = None) -> Webhook:
 
 async def _dry_run(app: App, request: AutoRetry) -> Answer:
     found = await store.in_error(app.database, limit=min(request.limit, PREVIEWED_MAX), provider=request.provider)
+    told = await asyncio.gather(*(process.preview(app, webhook) for webhook in found))
     would = [
         {
             "id": webhook.id,
             "provider": webhook.provider,
             "eventType": webhook.event_type,
             "status": webhook.status,
-            "would": await process.preview(app, webhook),
+            "would": words,
         }
-        for webhook in found
+        for webhook, words in zip(found, told, strict=True)
     ]
     matched = await store.count_in_error(app.database, provider=request.provider)
     return ok({"dryRun": True, "matched": matched, "webhooks": would})

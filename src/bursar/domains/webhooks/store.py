@@ -32,10 +32,10 @@ IN_ERROR = Query(
                select t.id from webhooks t
                where t.status = any ('{FAILED,DEAD_LETTER}')
                  and (split_part(w.name, ' ', 2) = '' or t.provider = split_part(w.name, ' ', 2))
-               order by t.id limit split_part(w.name, ' ', 1)::int) e
+               order by t.updated_at, t.id limit split_part(w.name, ' ', 1)::int) e
            where $2::timestamptz is not null""",
 )
-"""The oldest that failed or were given up, by `limit provider`."""
+"""Who failed or was given up longest ago, by `limit provider`: who is taken up and fails again comes last."""
 
 
 def key_of(provider: str, event_id: str) -> str:
@@ -119,10 +119,11 @@ async def due(database: Database, now: datetime, *, apart_from: Sequence[str], l
 
 
 async def in_error(database: Database, *, limit: int, provider: str | None) -> list[Webhook]:
-    """The oldest that failed or were given up."""
+    """Who failed or was given up longest ago."""
     return await database.page(
         TABLE,
-        """where status = any ('{FAILED,DEAD_LETTER}') and ($2::text is null or provider = $2) order by id limit $1""",
+        """where status = any ('{FAILED,DEAD_LETTER}') and ($2::text is null or provider = $2)
+           order by updated_at, id limit $1""",
         limit,
         provider,
     )

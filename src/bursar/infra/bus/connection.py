@@ -61,14 +61,26 @@ class Bus:
         return count
 
     async def _connect(self) -> None:
-        await self._client.connect(
-            self.url,
-            name="bursar",
-            connect_timeout=CONNECT_SECONDS,
-            reconnect_time_wait=RECONNECT_SECONDS,
-            max_reconnect_attempts=-1,
-            error_cb=_log_error,
-        )
+        """Connect; and anew whenever the client gave up for good, since the server had ended the connection itself."""
+        ended = asyncio.Event()
+
+        async def closed() -> None:
+            ended.set()
+
+        while True:
+            await self._client.connect(
+                self.url,
+                name="bursar",
+                connect_timeout=CONNECT_SECONDS,
+                reconnect_time_wait=RECONNECT_SECONDS,
+                max_reconnect_attempts=-1,
+                error_cb=_log_error,
+                closed_cb=closed,
+            )
+            await ended.wait()
+            ended.clear()
+            log.warning("bus.connection_ended", error=repr(self._client.last_error))
+            await asyncio.sleep(RECONNECT_SECONDS)
 
 
 async def _log_error(error: Exception) -> None:

@@ -1,8 +1,8 @@
 """Events of other services from the bus: a durable pull consumer on `platform.>`, shared by all workers.
 
 A message is acknowledged after the commit of what it led to, so each is taken in at least once, and its (source, id)
-makes the repeat harmless. One that can never be taken in, or could not TRIES_MAX times, is kept as failed and
-terminated: it delays nobody else's.
+makes the repeat harmless. One that can never be taken in, or could not TRIES_MAX times though the database was there,
+is kept as failed and terminated: it delays nobody else's.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
 from bursar.infra.bus import Inbound, Message, Poison
+from bursar.infra.db import UNREACHABLE
+from bursar.kit.errors import Problem
 
 log = structlog.get_logger()
 
@@ -31,6 +33,9 @@ FETCH_SIZE: Final = 50
 FETCH_SECONDS: Final = 1
 ACK_WAIT_SECONDS: Final = 30
 TRIES_MAX: Final = 10
+NOT_NOW: Final = (*UNREACHABLE, Problem)
+"""What says nothing of a message: the database is away or overloaded, however long."""
+
 BACKOFF_MAX_SECONDS: Final = 60
 KEPT_SECONDS: Final = 7 * 86_400
 WAIT_SECONDS: Final = 1
@@ -69,6 +74,7 @@ class Listener:
         try:
             messages = await self._subscription.fetch(FETCH_SIZE, timeout=FETCH_SECONDS)
         except TimeoutError:
+            await self._subscription.consumer_info()  # who was deleted would wait for good
             return 0
         await asyncio.gather(*(self._take(message) for message in messages))
         return len(messages)
@@ -99,10 +105,10 @@ class Listener:
             await self._give_up(raw, message, str(error))
         except Exception as error:
             log.warning("bus.message_failed", subject=raw.subject, place=place, tries=tries, error=repr(error))
-            if tries >= TRIES_MAX:
-                await self._give_up(raw, message, type(error).__name__)
-            else:
+            if tries < TRIES_MAX or isinstance(error, NOT_NOW):
                 await raw.nak(delay=min(BACKOFF_MAX_SECONDS, 2**tries))
+            else:
+                await self._give_up(raw, message, type(error).__name__)
         else:
             await raw.ack()
 
@@ -122,5 +128,5 @@ def document_of(raw: Msg) -> bytes:
         return raw.data
     try:
         return msgspec.json.encode(attributes | ({"data": msgspec.json.decode(raw.data)} if raw.data else {}))
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested without end
         return raw.data

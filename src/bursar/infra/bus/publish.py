@@ -23,7 +23,7 @@ from nats.errors import Error
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError
 
-from bursar.infra.events import Event, envelope, read_after
+from bursar.infra.events import MOVE_FROM, Event, envelope, read_after
 
 log = structlog.get_logger()
 
@@ -47,11 +47,6 @@ LEASE: Final = """
 update event_cursors set lease_until = $2::timestamptz + make_interval(secs => $3)
 where consumer = $1 and (lease_until is null or lease_until < $2) and (retry_at is null or retry_at <= $2)
 returning tx, position
-"""
-
-MOVE_FROM: Final = """
-update event_cursors set tx = $2, position = $3, failures = 0, retry_at = null, last_error = null, lease_until = null
-where consumer = $1 and tx = $4 and position = $5
 """
 
 

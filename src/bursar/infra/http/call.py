@@ -52,7 +52,10 @@ class Call(Request):
             raise BadRequest(f"Idempotency-Key has 1–{KEY_LENGTH_MAX} printable ASCII characters")
         if contains_card_number(raw.decode()):
             raise BadRequest("Idempotency-Key holds a card number")
-        digest = digest_of(self.scope["method"], self.scope["path"], self.body_bytes, key=self.bursar.digest_key)
+        asked = self.scope["path"]
+        if query := self.scope["query_string"]:
+            asked += "?" + query.decode("latin-1")
+        digest = digest_of(self.scope["method"], asked, self.body_bytes, key=self.bursar.digest_key)
         return Claim(self.caller.subject, raw.decode(), digest)
 
     @property

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, Final
+from urllib.parse import unquote
 
 import structlog
 
@@ -19,6 +20,7 @@ from bursar.infra.db import UNREACHABLE
 from bursar.infra.http.call import Call
 from bursar.infra.http.limit import RateLimiter
 from bursar.infra.http.route import WITH_BODY, LeanRoute
+from bursar.infra.http.trace import trace_of
 from bursar.kit.cardnumber import contains_card_number
 from bursar.kit.errors import (
     BadRequest,
@@ -109,12 +111,12 @@ class Dispatcher:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id")
-        request_id = _taken(given) or self._request_ids.next()
+        trace = trace_of(headers.get(b"traceparent"))
+        request_id = _taken(headers.get(b"x-request-id")) or _taken(trace and trace.id) or self._request_ids.next()
         served: _Served | None = None
         extra: dict[str, str] = {}
         try:
-            served, values = self._find(scope["path"], scope["method"])
+            served, values = self._find(_segments_of(scope), scope["method"])
             caller = _NOBODY
             authorization = headers.get(b"authorization")
             if served.route.takes_token and not (served.route.is_public and authorization is None):
@@ -145,12 +147,14 @@ class Dispatcher:
             answer = refusal(InternalError(), request_id=request_id, instance=scope["path"])
         if served is not None:
             served.observe(answer.status, time.perf_counter() - started)
+        if trace is not None:
+            extra = {**extra, "traceparent": trace.answered().decode()}
         await _send(send, answer, request_id, extra)
 
-    def _find(self, path: str, method: str) -> tuple[_Served, list[str]]:
+    def _find(self, segments: list[str], method: str) -> tuple[_Served, list[str]]:
         node: _Node | None = self._root
         values: list[str] = []
-        for segment in _segments(path):
+        for segment in segments:
             assert node is not None
             child = node.children.get(segment)
             if child is None:
@@ -228,6 +232,14 @@ class _RequestIds:
 
 class _Gone(Exception):  # noqa: N818  a signal within this module
     """The client hung up before it had sent its body."""
+
+
+def _segments_of(scope: Any) -> list[str]:
+    """The segments that are asked for; an escaped slash is part of its segment."""
+    raw: bytes = scope["raw_path"]
+    if b"%" not in raw:
+        return _segments(scope["path"])
+    return [unquote(segment) for segment in _segments(raw.decode("ascii"))]
 
 
 def _segments(path: str) -> list[str]:

@@ -44,6 +44,9 @@ PROBLEMS: Final[dict[int, tuple[str, str]]] = {
     500: ("InternalError", "A fault of ours; the log has the rest under `requestId`"),
     503: ("Unavailable", "Overloaded, or the database or the provider cannot be reached"),
 }
+NAMES_OF_OBJECTS: Final = frozenset({"paymentId", "ruleId"})
+"""Fields of requests that name an object which has to be there."""
+
 RETRIED: Final = frozenset({409, 429, 503})
 """Problems that may carry a Retry-After."""
 
@@ -74,7 +77,14 @@ READ_BY: Final = {"claim": "IdempotencyKey", "expected_version": "IfMatch", "wan
 """What an endpoint reads of its call, and the parameter that it thereby takes."""
 
 HEADERS: Final[dict[str, Schema]] = {
-    "X-Request-Id": {"description": "The caller's own, or a new one", "schema": {"type": "string"}},
+    "X-Request-Id": {
+        "description": "The caller's own, else the trace's id, else a new one",
+        "schema": {"type": "string"},
+    },
+    "traceparent": {
+        "description": "The caller's trace, where the request is a part of one",
+        "schema": {"type": "string"},
+    },
     "ETag": {"description": "The version of the object, for If-Match", "schema": {"type": "string"}},
     "Location": {
         "description": "The address of what was made",
@@ -86,6 +96,8 @@ HEADERS: Final[dict[str, Schema]] = {
     },
     "Retry-After": {"description": "Seconds until the same request may succeed", "schema": {"type": "integer"}},
     "WWW-Authenticate": {"description": "`Bearer`", "schema": {"type": "string"}},
+    "RateLimit-Policy": {"description": "How many requests this caller has a second", "schema": {"type": "string"}},
+    "RateLimit": {"description": "How many of them are left", "schema": {"type": "string"}},
 }
 
 LIST_PARAMETERS: Final = {
@@ -171,10 +183,12 @@ def _complete(operation: Schema, method: str, has_path_values: bool, used: set[s
         statuses |= {401, 403, 429} | ({404} if has_path_values else set())
     if any(parameter.get("name") != "id" for parameter in operation.get("parameters", [])):
         statuses.add(422)
+    if "claim" in used or any(parameter.get("in") == "query" for parameter in operation.get("parameters", [])):
+        statuses.add(400)
     if method in WITH_BODY:
         statuses |= {400, 413}
     if "requestBody" in operation:
-        statuses |= {415, 422}
+        statuses |= {415, 422} | ({404} if _names_object(operation, schemas) else set())
     if "201" in operation["responses"]:
         statuses.add(410)
     if used & READ_BY.keys():
@@ -190,6 +204,12 @@ def _complete(operation: Schema, method: str, has_path_values: bool, used: set[s
         responses[str(status)] = {"$ref": f"#/components/responses/{PROBLEMS[status][0]}"}
 
 
+def _names_object(operation: Schema, schemas: Schema) -> bool:
+    """Whether the body names an object of ours, which the caller may not have."""
+    schema = operation["requestBody"]["content"].get("application/json", {}).get("schema", {})
+    return not NAMES_OF_OBJECTS.isdisjoint(_resolved(schema, schemas).get("properties", {}))
+
+
 def _complete_successes(operation: Schema, used: set[str], schemas: Schema) -> None:
     """Describe the answers that are no problems: 202 beside 200 where the outcome may be late, and their headers."""
     responses = operation["responses"]
@@ -199,7 +219,7 @@ def _complete_successes(operation: Schema, used: set[str], schemas: Schema) -> N
         schema = response.get("content", {}).get("application/json", {}).get("schema")
         if not schema:
             response.pop("content", None)
-        names = ["X-Request-Id"]
+        names = ["X-Request-Id", "traceparent"]
         if schema and "version" in _resolved(schema, schemas).get("properties", {}):
             names.append("ETag")
         if "claim" in used:
@@ -213,11 +233,13 @@ def _complete_successes(operation: Schema, used: set[str], schemas: Schema) -> N
 
 
 def _problem(status: int, says: str) -> Schema:
-    names = ["X-Request-Id"]
+    names = ["X-Request-Id", "traceparent"]
     if status in RETRIED:
         names.append("Retry-After")
     if status == 401:
         names.append("WWW-Authenticate")
+    if status == 429:
+        names += ["RateLimit-Policy", "RateLimit"]
     return {
         "description": says,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},

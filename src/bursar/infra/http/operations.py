@@ -13,7 +13,7 @@ from bursar.infra import jobs, observe
 from bursar.infra.answer import Answer, ok
 from bursar.infra.http.call import Call
 from bursar.infra.http.route import IS_PUBLIC, LeanRoute
-from bursar.infra.http.types import ResponseModel
+from bursar.infra.http.types import Paging, ResponseModel, listing
 from bursar.kit.errors import DatabaseUnavailable
 
 router = APIRouter(route_class=LeanRoute, tags=["Operations"])
@@ -33,7 +33,7 @@ class DeadJob(ResponseModel):
     kind: str
     args: dict[str, Any]
     attempts: int
-    last_error: str
+    last_error: str | None
     created_at: AwareDatetime
 
 
@@ -72,15 +72,15 @@ async def show_metrics(call: Call) -> Answer:
 
 
 @router.get("/api/v1/jobs/dead", response_model=DeadJobList)
-async def list_dead_jobs(call: Call) -> Answer:
+async def list_dead_jobs(call: Call, query: Paging) -> Answer:
     """Jobs that were given up after their last attempt."""
     call.allow(ADMINS)
-    return ok({"data": await jobs.dead(call.bursar.database, limit=100), "hasMore": False, "nextCursor": None})
+    page = await jobs.dead(call.bursar.database, query)
+    return ok(listing(page.rows, page.next_cursor))
 
 
 @router.post("/api/v1/jobs/{id}/retry", response_model=RetriedJob)
 async def retry_dead_job(call: Call, id: JobId) -> Answer:
     """Give a dead job its attempts back."""
     call.allow(ADMINS)
-    await jobs.retry(call.bursar.database, id, call.bursar.clock.now())
-    return ok({"id": id, "status": "READY"})
+    return await jobs.retry(call.bursar, call.origin(), call.claim(), id)

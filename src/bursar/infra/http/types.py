@@ -1,5 +1,6 @@
 """The shapes that requests of every domain share."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -100,7 +101,7 @@ class PageQuery(BaseModel):
 Paging = Annotated[PageQuery, Query()]
 
 
-def listing(rows: list[dict[str, Any]], next_cursor: str | None) -> dict[str, Any]:
+def listing(rows: Sequence[Any], next_cursor: str | None) -> dict[str, Any]:
     """The envelope of every list."""
     return {"data": rows, "hasMore": next_cursor is not None, "nextCursor": next_cursor}
 

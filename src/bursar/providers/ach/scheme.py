@@ -34,6 +34,9 @@ ACCOUNT_TYPES: Final = frozenset(kind.value for kind in AccountType)
 AMOUNT_MAX: Final = 9_999_999_999
 """Cents, of one entry."""
 
+TOTAL_MAX: Final = 999_999_999_999
+"""Cents, of one file: its controls have twelve digits for them."""
+
 ACCOUNT_LENGTH_MAX: Final = 17
 ADDENDA_LENGTH_MAX: Final = 80
 INDIVIDUAL_ID_LENGTH: Final = 15
@@ -70,6 +73,7 @@ class AchScheme:
     zone = calendar.NEW_YORK
     suffix = ".ach"
     entries_max = ENTRIES_MAX
+    total_max = TOTAL_MAX
 
     def __init__(self, originator: Originator, *, cutoff: time, settle_days: int) -> None:
         self.trace_prefix: str | None = originator.odfi_routing

@@ -8,6 +8,7 @@ Read: what a file says is booked in one transaction with its digest. Settle: wha
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, time
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -95,7 +96,7 @@ class Courier:
             part = 0
             while rows := await store.lock_queued(tx, scheme.rail, before=window.closes_at, limit=scheme.entries_max):
                 part += 1
-                await self._cut_part(tx, window, part, rows)
+                await self._cut_part(tx, window, part, _together(rows, scheme.total_max))
 
     async def _cut_part(self, tx: LiveTx, window: Window, part: int, rows: list[Queued]) -> None:
         scheme = self._scheme
@@ -268,6 +269,12 @@ class Courier:
                 )
             )
         return news
+
+
+def _together(rows: list[Queued], total_max: int) -> list[Queued]:
+    """The first of these that one file can carry; one alone it always can."""
+    totals = accumulate(row.amount for row in rows)
+    return [row for row, total in zip(rows, totals, strict=True) if total <= total_max]
 
 
 def _can_apply(notice: Notice, entry: Entry) -> bool:

@@ -178,6 +178,8 @@ class Scheme(Protocol):
     """Of the names of files: `.ach`."""
     entries_max: int
     """In one file."""
+    total_max: int
+    """Minor units, of all entries of one file together."""
     trace_prefix: str | None
     """The first eight digits of trace numbers, where the rail has them."""
 

@@ -15,7 +15,8 @@ from bursar.providers.port import Logged, ReportUnavailable
 log = structlog.get_logger()
 
 EVENTS: Final = "/v1/notifications/webhooks-events"
-PAGE_SIZE: Final = 100
+PAGE_SIZE: Final = 20
+"""Events of 50 kB each fit into the answer that the client takes."""
 
 
 async def events(client: Client, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
@@ -27,12 +28,12 @@ async def events(client: Client, *, since: datetime, until: datetime) -> AsyncIt
     try:
         while True:
             page = await client.get(EVENTS, EventList, params=params)
-            yield [_logged(raw) for raw in page.events]
+            yield [event for raw in page.events if (event := _logged(raw)) is not None]
             following = _following(page)
             if following in ({}, params) or not page.events:
                 return
             params = following
-    except (NotSent, Lost, Refused, msgspec.DecodeError) as error:
+    except (NotSent, Lost, Refused) as error:
         log.warning("paypal.events_unavailable", error=type(error).__name__)
         raise ReportUnavailable(f"PayPal's events: {error}") from error
 
@@ -43,8 +44,13 @@ def _following(page: EventList) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(link).query))
 
 
-def _logged(raw: msgspec.Raw) -> Logged:
-    event = msgspec.json.decode(raw, type=Event)
+def _logged(raw: msgspec.Raw) -> Logged | None:
+    """An entry; None where it is no event: it must not keep those behind it from us."""
+    try:
+        event = msgspec.json.decode(raw, type=Event)
+    except ValueError as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
+        log.error("paypal.event_unreadable", reason=str(error))
+        return None
     return Logged(event.id, event.event_type, bytes(raw))
 
 

@@ -40,7 +40,13 @@ CAPTURE_MEMORY: Final = timedelta(days=44)
 """Of a capture or a refund it says 45 days."""
 
 ALREADY: Final = frozenset(
-    {"ORDER_ALREADY_AUTHORIZED", "ORDER_ALREADY_CAPTURED", "ORDER_COMPLETED_OR_VOIDED", "DUPLICATE_INVOICE_ID"}
+    {
+        "DUPLICATE_INVOICE_ID",
+        "MAX_AUTHORIZATION_COUNT_EXCEEDED",
+        "ORDER_ALREADY_AUTHORIZED",
+        "ORDER_ALREADY_CAPTURED",
+        "ORDER_COMPLETED_OR_VOIDED",
+    }
 )
 """Refusals of what was done before: the order says by whom."""
 
@@ -153,10 +159,12 @@ async def get(client: Client, order_id: str) -> Order:
 
 
 async def surely(look: Awaitable[T]) -> T:
-    """A look at what a call may have done: that it could not be sent leaves open what the call did. Raises Lost."""
+    """A look at what a call may have done: that it was not sent, or refused, leaves open what the call did. Raises
+    Lost.
+    """
     try:
         return await look
-    except NotSent as error:
+    except (NotSent, Refused) as error:
         raise Lost(str(error)) from error
 
 

@@ -54,14 +54,16 @@ async def inquire_payout(client: Client, request: Payout) -> Outcome:
         if first is None:
             return errors.outcome_of(refusal)
         found = first
-    batch = await client.get(f"{PAYOUTS}/{part(found)}", Batch)
+    batch = await orders.surely(client.get(f"{PAYOUTS}/{part(found)}", Batch))
     if not batch.items:
         return _batch_refused(batch) or Pending()
     item = batch.items[0]
     if item.transaction_status == "UNCLAIMED":
-        item = await client.post(
-            f"{PAYOUT_ITEMS}/{part(item.payout_item_id)}/cancel", Item, key=f"{request.key}-cancel"
-        )
+        try:
+            path = f"{PAYOUT_ITEMS}/{part(item.payout_item_id)}/cancel"
+            item = await client.post(path, Item, key=f"{request.key}-cancel")
+        except Refused:  # its receiver may have claimed it meanwhile: the next look tells
+            return Pending()
     return _item_outcome(item, request, found)
 
 

@@ -23,6 +23,7 @@ from bursar.providers.bank.model import (
 from bursar.providers.port import BankAccount, BankNews, MethodType, Outcome, Payout, Request
 from bursar.providers.sepa import calendar
 from bursar.providers.sepa.pain import (
+    AMOUNT_MAX,
     TRANSFERS_MAX,
     Originator,
     SepaRefused,
@@ -57,6 +58,7 @@ class SepaScheme:
     zone = calendar.ZONE
     suffix = ".xml"
     entries_max = TRANSFERS_MAX
+    total_max = TRANSFERS_MAX * AMOUNT_MAX
     trace_prefix: str | None = None
 
     def __init__(self, originator: Originator, *, cutoff: time, settle_days: int) -> None:

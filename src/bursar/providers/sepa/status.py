@@ -138,8 +138,9 @@ def read_status_report(document: bytes) -> StatusReport:
     group = _find(report, "OrgnlGrpInfAndSts")
     file = None if group is None else _verdict(group, "GrpSts")
     batches = [child for child in report if _name(child) == "OrgnlPmtInfAndSts"]
-    if file is None and len(batches) == 1:  # a file of ours has one batch
-        file = _verdict(batches[0], "PmtInfSts")
+    is_rejected = file is not None and file.standing is Standing.REJECTED
+    if len(batches) == 1 and not is_rejected:  # a file of ours has one batch, of which a bank says more than of the file
+        file = _verdict(batches[0], "PmtInfSts") or file
     transfers: dict[str, Verdict] = {}
     for batch in batches:
         of_batch = _verdict(batch, "PmtInfSts") or file

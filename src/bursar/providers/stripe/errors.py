@@ -4,8 +4,8 @@ Source: docs.stripe.com/declines/codes, docs.stripe.com/error-codes, docs.stripe
 """
 
 import traceback
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, TypeVar
 
 import httpx
 import stripe
@@ -27,6 +27,7 @@ from bursar.providers.stripe.answers import Garbage, LastError
 from bursar.providers.stripe.money import NotCountable
 
 log = structlog.get_logger()
+Shape = TypeVar("Shape")
 
 CODES: Final[dict[str, str]] = {
     # of the card's issuer (decline_code)
@@ -211,6 +212,16 @@ def outcome_of(error: Exception, request: Request) -> Outcome:
         return Unknown("Stripe's answer could not be read")
     log.critical("stripe.failed", key=request.key, error=type(error).__name__, where=_where(error))
     return Unknown(f"the answer could not be understood: {type(error).__name__}")
+
+
+async def surely(look: Awaitable[Shape]) -> Shape:
+    """A look at what a call has begun: whatever keeps us from it leaves open what becomes of that. Raises Settled,
+    Garbage.
+    """
+    try:
+        return await look
+    except stripe.StripeError as error:
+        raise Settled(Unknown(f"what was begun cannot be looked at: {type(error).__name__}")) from error
 
 
 def is_gone(error: Exception) -> bool:

@@ -24,13 +24,18 @@ async def events(calls: Calls, *, since: datetime, until: datetime) -> AsyncIter
     try:
         page = await calls.v1.events.list_async(params)
         while page.data:
-            yield [_logged(entry) for entry in page.data]
+            yield [event for entry in page.data if (event := _logged(entry)) is not None]
             page = await page.next_page_async()
-    except (stripe.StripeError, Garbage) as error:
+    except (stripe.StripeError, AttributeError) as error:  # the SDK's word for a list that is none
         log.warning("stripe.events_unavailable", error=type(error).__name__)
         raise ReportUnavailable(f"Stripe's events: {type(error).__name__}") from error
 
 
-def _logged(entry: stripe.Event) -> Logged:
-    event = read(entry, LoggedEvent)
+def _logged(entry: stripe.Event) -> Logged | None:
+    """An entry; None where it is no event: it must not keep those behind it from us."""
+    try:
+        event = read(entry, LoggedEvent)
+    except Garbage as error:
+        log.error("stripe.event_unreadable", reason=str(error))
+        return None
     return Logged(event.id, event.type, msgspec.json.encode(entry.to_dict(for_json=True)))

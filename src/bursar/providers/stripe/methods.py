@@ -26,7 +26,7 @@ from bursar.providers.port import (
 from bursar.providers.stripe import answers
 from bursar.providers.stripe.answers import PaymentMethod, SetupIntent, is_replayed, read
 from bursar.providers.stripe.calls import PAGE_SIZE, Calls, first_of, labels, made_by, once
-from bursar.providers.stripe.errors import Mismatch, Settled, decline_of, is_gone, outcome_of
+from bursar.providers.stripe.errors import Mismatch, Settled, decline_of, is_gone, outcome_of, surely
 
 WALLETS: Final = frozenset({"APPLE_PAY", "GOOGLE_PAY"})
 """Wallets whose tokens Stripe makes (`tok_…`) and takes as cards."""
@@ -103,9 +103,8 @@ async def verify(calls: Calls, request: Verification, return_url: str | None) ->
     answer = await calls.v1.setup_intents.create_async(params, once(request.key))
     intent = read(answer, SetupIntent)
     if is_replayed(answer) and intent.status in ("requires_action", "processing"):
-        intent = read(
-            await calls.v1.setup_intents.retrieve_async(intent.id, {"expand": ["payment_method"]}), SetupIntent
-        )
+        again = calls.v1.setup_intents.retrieve_async(intent.id, {"expand": ["payment_method"]})
+        intent = read(await surely(again), SetupIntent)
     return await _verified(calls, request, intent)
 
 

@@ -21,7 +21,7 @@ from bursar.providers.port import (
 from bursar.providers.stripe import answers, methods
 from bursar.providers.stripe.answers import Event, PaymentIntent, is_replayed, read
 from bursar.providers.stripe.calls import PAGE_SIZE, Calls, entries_of, first_of, labels, made_by, once
-from bursar.providers.stripe.errors import Mismatch, decline_of, is_gone, our_code
+from bursar.providers.stripe.errors import Mismatch, decline_of, is_gone, our_code, surely
 from bursar.providers.stripe.money import to_stripe
 
 UNFINISHED: Final = frozenset({"requires_action", "requires_confirmation", "processing"})
@@ -74,7 +74,7 @@ class Payments:
         answer = await self._calls.v1.payment_intents.create_async(params, once(request.key))
         intent = read(answer, PaymentIntent)
         if is_replayed(answer) and intent.status in UNFINISHED:
-            intent = await self._retrieve(intent.id)
+            intent = await surely(self._retrieve(intent.id))
         return self._authorized(request, intent)
 
     async def capture(self, request: Capture) -> Outcome:
@@ -118,7 +118,7 @@ class Payments:
         answer = await self._calls.v1.refunds.create_async(params, once(request.key))
         refund = read(answer, answers.Refund)
         if is_replayed(answer) and refund.status not in ("succeeded", "failed", "canceled"):
-            refund = read(await self._calls.v1.refunds.retrieve_async(refund.id), answers.Refund)
+            refund = read(await surely(self._calls.v1.refunds.retrieve_async(refund.id)), answers.Refund)
         return _refunded(request, refund)
 
     async def find_authorization(self, request: Authorization) -> Outcome | None:

@@ -24,21 +24,30 @@ from bursar.domains.reconciliations.model import LineFault, Movement, Statement,
 VERSION: Final = re.compile(r"urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.(0[2-8])")
 SIGNS: Final = {"CRDT": 1, "DBIT": -1}
 DEPTH_MAX: Final = 60
+HELD_MAX: Final = 200_000
+"""Elements that lie in an entry, or beside the entries; each takes memory until the entry is read."""
+
 TEXT_MAX: Final = 10_000
 DETAILS_MAX: Final = 20
 REFERENCES: Final = ("EndToEndId", "InstrId", "TxId", "PmtInfId", "MsgId", "AcctSvcrRef")
 NOT_PROVIDED: Final = "NOTPROVIDED"
+DIGIT: Final = re.compile(r"\d")
+IBAN: Final = re.compile(r"\b(?!RF)[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)\b")
+"""An account's number, whole or in groups of four; RF begins a creditor's reference of the same form."""
 
 
 class _Node:
-    """An element: its name without the namespace, its text, its attributes, its children, the line where it begins."""
+    """An element: its name without the namespace, its text, its attributes, its children, the line where it begins, and
+    how many others were held before it.
+    """
 
-    __slots__ = ("attributes", "children", "line", "name", "text")
+    __slots__ = ("attributes", "before", "children", "line", "name", "text")
 
-    def __init__(self, name: str, attributes: dict[str, str], line: int) -> None:
+    def __init__(self, name: str, attributes: dict[str, str], line: int, before: int) -> None:
         self.name = name
         self.attributes = attributes
         self.line = line
+        self.before = before
         self.text = ""
         self.children: list[_Node] = []
 
@@ -70,6 +79,7 @@ class _Reader:
         self._open: list[_Node] = []
         self._statements = 0
         self._entries = 0
+        self._held = 0
         self._parser = expat.ParserCreate(namespace_separator=" ")
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._refuse_document_type
@@ -82,6 +92,10 @@ class _Reader:
             self._parser.Parse(content, True)
         except expat.ExpatError as error:
             raise Unreadable((LineFault(error.lineno, f"no XML: {expat.ErrorString(error.code)}"),)) from error
+        except (LookupError, ValueError) as error:  # so Python refuses an encoding, before any element begins
+            if self._held:
+                raise
+            raise Unreadable((LineFault(self._line, "an encoding that is not taken"),)) from error
         if not self._statements:
             raise Unreadable((LineFault(1, "no statement in it"),))
 
@@ -98,7 +112,12 @@ class _Reader:
             raise Unreadable((LineFault(self._line, f"no camt.053, versions 2 to 8, but {namespace[:80] or tag}"),))
         if len(self._open) >= DEPTH_MAX:
             raise Unreadable((LineFault(self._line, f"elements lie more than {DEPTH_MAX} deep"),))
-        node = _Node(tag, attributes, self._line)
+        if self._held == HELD_MAX:
+            raise Unreadable(
+                (LineFault(self._line, f"more than {HELD_MAX} elements in one entry, or beside them all"),)
+            )
+        node = _Node(tag, attributes, self._line, self._held)
+        self._held += 1
         if self._open:
             self._open[-1].children.append(node)
         self._open.append(node)
@@ -111,13 +130,18 @@ class _Reader:
     def _end(self, _: str) -> None:
         node = self._open.pop()
         if node.name == "Ntry" and self._open and self._open[-1].name == "Stmt":
-            self._open[-1].children.pop()  # it is read, and goes
+            self._let_go(node)
             self._entries += 1
             self._read_entry(node, self._open[-1])
         elif node.name == "Stmt":
-            self._open[-1].children.pop()
+            self._let_go(node)
             self._statements += 1
             self._read_period(node)
+
+    def _let_go(self, node: _Node) -> None:
+        """It is read, and goes with all that lies in it."""
+        self._open[-1].children.pop()
+        self._held = node.before
 
     def _read_entry(self, node: _Node, statement: _Node) -> None:
         try:
@@ -191,10 +215,15 @@ def _references(entry: _Node) -> list[str]:
         remitted = transaction.find("RmtInf")
         if remitted is not None:
             found += [node.value("CdtrRefInf/Ref") for node in remitted.all("Strd")]
-            found += [word for node in remitted.all("Ustrd") for word in node.text.split()]
+            found += [word for node in remitted.all("Ustrd") for word in _words(node.text)]
     found += [entry.value("AcctSvcrRef"), entry.value("NtryRef")]
     told = [text for text in found if text and text != NOT_PROVIDED and len(text) <= 100]
     return [reference(text) for text in dict.fromkeys(told)][:DETAILS_MAX]
+
+
+def _words(text: str) -> list[str]:
+    """The words of a free text that may be references: those with a digit, that are of no account and no address."""
+    return [word for word in IBAN.sub(" ", text).split() if DIGIT.search(word) and "@" not in word]
 
 
 def _moment(text: str) -> datetime:

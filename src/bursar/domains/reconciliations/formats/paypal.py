@@ -114,7 +114,7 @@ def read(content: bytes) -> Statement:
         except LineUnreadable as error:
             report.rows.refuse(number, str(error))
         except IndexError:
-            report.rows.refuse(number, f"a line of type {fields[0]} has more fields")
+            report.rows.refuse(number, f"a line of type {fields[0].strip()} has more fields")
     if not report.names:
         raise Unreadable((LineFault(number, "no CH line: the columns have no names"),))
     return Statement(report.rows.taken(), report.since, report.until)

@@ -7,6 +7,7 @@ once, so that one can take over from another; PayPal's are the ids of its webhoo
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import structlog
@@ -17,10 +18,10 @@ log = structlog.get_logger()
 
 
 class Secret(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One secret. expires_at: from when it counts no more."""
+    """One secret, never empty: anybody could sign with that. expires_at: from when it counts no more."""
 
-    secret: str
-    expires_at: datetime | None = None
+    secret: Annotated[str, msgspec.Meta(min_length=1)]
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
     def __repr__(self) -> str:
         return "<Secret>"
@@ -55,5 +56,5 @@ class SecretFile:
             self._secrets = msgspec.json.decode(self._path.read_bytes(), type=dict[str, tuple[Secret, ...]])
         except FileNotFoundError:
             self._seen, self._secrets = None, {}
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
             log.error("webhooks.secrets_unreadable", error=type(error).__name__)

@@ -39,10 +39,11 @@ class SchemeVerifier:
         if fault is not None:
             return Refused(fault, provider)
         try:
-            event = read(provider, given, body)
+            signing = _signing(provider, given)
+            event = read(provider, signing, body)
         except NoEvent as error:
             return Unreadable(str(error), provider)
-        return Verified(provider, event.id, event.type, event.occurred_at, event.named, given)
+        return Verified(provider, event.id, event.type, event.occurred_at, event.named, signing)
 
     def _provider_of(self, headers: Mapping[str, str]) -> str | None:
         """The provider whose scheme this is; of the other schemes, the only one that has secrets."""
@@ -72,3 +73,10 @@ class SchemeVerifier:
         if standard.SIGNATURE in headers:
             return standard.refusal(headers, body, secrets, now=now.timestamp(), tolerance_seconds=tolerance)
         return generic.refusal(headers, body, secrets)
+
+
+def _signing(provider: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """Those of the headers that belong to the scheme by which this was verified: what others say, nobody signed."""
+    others = standard.HEADERS if standard.SIGNATURE in headers else generic.HEADERS
+    scheme = {STRIPE: stripe.HEADERS, PAYPAL: paypal.HEADERS}.get(provider, others)
+    return {name: headers[name] for name in scheme if name in headers}
