@@ -96,6 +96,8 @@ class Intents:
     def _check_amount(self, amount: int, currency: str) -> None:
         if not re.fullmatch("[a-z]{3}", currency):
             raise words.unchecked(f"Invalid currency: {currency}.", param="currency")
+        if amount % (step := words.STEPS.get(currency, 1)):
+            raise words.uneven(step, "amount")
         if amount < AMOUNTS_MIN.get(currency, 1):
             raise words.unchecked("Amount is too small.", code="amount_too_small", param="amount")
         if amount > AMOUNT_MAX:

@@ -56,10 +56,12 @@ class Transfers:
             destination=held["destination"],
         )
 
-    def _amount(self, request: Request) -> tuple[int, str]:
+    def _amount(self, request: Request, steps: dict[str, int]) -> tuple[int, str]:
         amount, currency = request.params.get("amount"), request.params["currency"].lower()
         if amount is None or amount < 1:
             raise words.unchecked("Invalid positive integer", code="parameter_invalid_integer", param="amount")
+        if amount % (step := steps.get(currency, 1)):
+            raise words.uneven(step, "amount")
         self._balance.need(amount, currency, is_refused=request.is_declined)
         return amount, currency
 
@@ -67,7 +69,7 @@ class Transfers:
         params = request.params
         if not params["destination"].startswith("acct_"):
             raise words.missing("destination", params["destination"], "destination")
-        amount, currency = self._amount(request)
+        amount, currency = self._amount(request, words.STEPS)
         transfer = self._world.create(
             "transfer",
             "tr_",
@@ -118,7 +120,7 @@ class Transfers:
             destination = self._account("", {"account_number": DEFAULT_ACCOUNT, "currency": params["currency"]})["id"]
         else:
             self._world.get("bank_account", destination, "external_account")
-        amount, currency = self._amount(request)
+        amount, currency = self._amount(request, words.PAYOUT_STEPS)
         payout = self._world.create(
             "payout",
             "po_",

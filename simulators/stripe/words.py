@@ -7,6 +7,10 @@ from simulators.stripe.cards import Refused
 
 DOCS = "https://stripe.com/docs/error-codes/"
 
+STEPS = dict.fromkeys(("isk", "ugx"), 100) | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 10)
+"""Of currencies that are charged in such steps only (docs.stripe.com/currencies)."""
+PAYOUT_STEPS = STEPS | dict.fromkeys(("huf", "twd"), 100)
+
 
 def error(status: int, kind: str, message: str, **more: Any) -> Answer:
     """`{"error": {…}}`; what is None is left out."""
@@ -25,6 +29,11 @@ def invalid(message: str, *, code: str | None = None, param: str | None = None, 
 def unchecked(message: str, *, code: str | None = None, param: str | None = None) -> Refusal:
     """An invalid_request_error from validation: nothing began, so it is not kept for the key."""
     return Refusal(error(400, "invalid_request_error", message, code=code, param=param), is_kept=False)
+
+
+def uneven(step: int, param: str) -> Refusal:
+    """An amount that its currency does not have."""
+    return unchecked(f"Invalid amount: it must be evenly divisible by {step}.", param=param)
 
 
 def missing(kind: str, object_id: str, param: str) -> Refusal:

@@ -152,7 +152,7 @@ async def run_worker(app: App, stopping: asyncio.Event) -> None:
     if app.settings.nats_url:
         parts.append(Bus(app, app.settings.nats_url, app.settings.nats_stream, wiring.INBOUND))
     if app.settings.worker_metrics_port:
-        start_http_server(app.settings.worker_metrics_port, app.settings.host, observe.REGISTRY)
+        _show_metrics(app.settings)
     listening = asyncio.create_task(_wake_by_notify(app, worker, stopping))
     running_parts = [asyncio.create_task(part.run()) for part in parts]
     until_stopped = asyncio.create_task(stopping.wait())
@@ -164,6 +164,13 @@ async def run_worker(app: App, stopping: asyncio.Event) -> None:
     listening.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await listening
+
+
+def _show_metrics(settings: Settings) -> None:
+    try:
+        start_http_server(settings.worker_metrics_port, settings.host, observe.REGISTRY)
+    except OSError as error:
+        raise SettingsError(f"BURSAR_WORKER_METRICS_PORT {settings.worker_metrics_port}: {error.strerror}") from error
 
 
 async def _wake_by_notify(app: App, worker: Worker, stopping: asyncio.Event) -> None:

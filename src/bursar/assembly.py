@@ -47,7 +47,7 @@ Make = Callable[[Settings, Clock, Database, Vault], PaymentProvider]
 def payment_providers(settings: Settings, clock: Clock, database: Database, vault: Vault) -> dict[str, PaymentProvider]:
     """The providers by name, in the order of the setting. Raises SettingsError."""
     made: dict[str, PaymentProvider] = {}
-    for name in settings.providers.replace(" ", "").split(","):
+    for name in _names(settings):
         if name not in MAKERS:
             raise SettingsError(f"BURSAR_PROVIDERS names {name!r}; there is: {', '.join(MAKERS)}")
         made[name] = guarded(MAKERS[name](settings, clock, database, vault), _limits(settings, name))
@@ -56,7 +56,11 @@ def payment_providers(settings: Settings, clock: Clock, database: Database, vaul
 
 def test_methods(settings: Settings) -> frozenset[str]:
     """The ids of the sandbox's test methods, where it is configured."""
-    return frozenset(METHODS) if "sandbox" in settings.providers.split(",") else frozenset()
+    return frozenset(METHODS) if "sandbox" in _names(settings) else frozenset()
+
+
+def _names(settings: Settings) -> list[str]:
+    return settings.providers.replace(" ", "").split(",")
 
 
 def kyc_provider(settings: Settings, clock: Clock) -> KycProvider | None:

@@ -64,3 +64,31 @@ class TestLease:
         runs[0].set()
         await dead
         assert len(runs) == 2
+
+    async def test_is_kept_though_the_end_of_another_job_cannot_be_written(self, private: Service) -> None:
+        began: list[str] = []
+
+        async def short(_: Any, args: dict[str, Any]) -> None:
+            return
+
+        async def long(_: Any, args: dict[str, Any]) -> None:
+            began.append("long")
+            await asyncio.sleep(LEASE_SECONDS * 5)
+
+        await private.fetch(
+            """create trigger jobs_keep before delete on jobs for each row when (old.kind = 'short')
+               execute function refuse_change()"""
+        )
+        types = {"short": JobType("short", short), "long": JobType("long", long)}
+        workers = [Worker(private.app, types, []) for _ in range(2)]
+        async with private.app.database.transaction(now=private.clock.now()) as tx:
+            jobs.defer(tx, "long", {})
+            jobs.defer(tx, "short", {})
+        first = asyncio.create_task(workers[0].run_due())
+        await eventually(lambda: bool(began))
+        while not first.done():
+            await workers[1].run_due()
+            await asyncio.sleep(0.05)
+        assert await first == 2
+        assert began == ["long"]
+        assert [row[0] for row in await private.fetch("select kind from jobs")] == ["short"]

@@ -27,7 +27,7 @@ from tests.support.service import eventually
 from tests.support.tokens import token
 
 GONE_SECONDS_MAX = 10
-BACK_SECONDS_MAX = 20
+BACK_SECONDS_MAX = 40
 
 
 class Served:

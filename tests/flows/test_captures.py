@@ -2,6 +2,8 @@
 
 import pytest
 
+from bursar.providers.declines import declined
+from bursar.providers.port import Outcome
 from tests.support.api import Api, json_of, problem_of
 from tests.support.service import Service
 
@@ -131,3 +133,19 @@ class TestCapture:
         service.clock.advance(seconds=2)
         await service.run_jobs()
         assert (await api.show(payment["id"]))["status"] == "CAPTURED"
+
+
+class TestCaptureAgain:
+    async def test_leaves_no_failure_behind(self, api: Api, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        payment = await api.authorized()
+
+        async def decline(request: object) -> Outcome:
+            return declined("insufficient_funds", "not now")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(service.sandbox, "execute", decline)
+            problem_of(await api.capture(payment["id"]), 402, "payment_declined")
+        refused = await api.show(payment["id"])
+        assert (refused["status"], refused["failureCode"]) == ("AUTHORIZED", "insufficient_funds")
+        taken = json_of(await api.capture(payment["id"]), 200)
+        assert (taken["status"], taken["failureCode"], taken["failureReason"]) == ("CAPTURED", None, None)

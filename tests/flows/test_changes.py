@@ -27,7 +27,9 @@ class TestPatch:
 
         bare = json_of(await patch(api, payment["id"], {"description": None}), 200)
         assert (bare["metadata"], bare["description"], bare["version"]) == ({"a": "1", "c": "3"}, None, 3)
-        assert await api.show(payment["id"]) == bare
+        emptied = json_of(await patch(api, payment["id"], {"metadata": None}), 200)
+        assert emptied["metadata"] == {}
+        assert await api.show(payment["id"]) == emptied
 
     async def test_keeps_the_number_of_keys_within_its_limit(self, api: Api) -> None:
         payment = await api.create_payment(metadata={f"key{number}": "x" for number in range(50)})

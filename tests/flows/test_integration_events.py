@@ -375,7 +375,7 @@ class TestHistory:
     async def test_is_rebuilt_from_its_events(self, private: Service) -> None:
         api = private.api.as_("service")
         vendor, order = unique("vendor"), unique("order")
-        payment = await api.authorized(orderId=order)
+        payment = await api.authorized(orderId=order, amount=20_000)  # somebody has to approve that much back
         json_of(await api.capture(payment["id"]), 200)
         for document in (
             event("parcel.weighed"),

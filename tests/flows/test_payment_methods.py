@@ -294,6 +294,14 @@ class TestDuplicates:
         lower = iban_account("de89370400440532013000")
         problem_of(await post_method(api, customer, lower), 409, "payment_method_exists")
 
+    async def test_are_told_to_no_provider(self, api: Api, service: Service) -> None:
+        """It would keep a copy that nobody ever has it forget."""
+        customer, method = unique("customer"), card(new_number())
+        await add(api, customer, method)
+        asked = len(service.sandbox.books.by_key)
+        problem_of(await post_method(api, customer, method), 409, "payment_method_exists")
+        assert len(service.sandbox.books.by_key) == asked
+
 
 class TestLimit:
     async def test_of_methods_at_once(self, serve: Serve) -> None:

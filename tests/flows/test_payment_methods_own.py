@@ -239,12 +239,14 @@ class TestSecrets:
         await service.fetch(
             "update subject_keys set wrapped_key = null, destroyed_at = now() where subject = $1", customer
         )
+        asked = len(service.sandbox.books.by_key)
         assert await shown(api, method) == method
         refused = await change(api, method, billingAddress={"city": "Wien"})
         problem_of(refused, 410, "subject_erased")
         problem_of(await post_method(api, customer, card(holderName="Ann")), 410, "subject_erased")
         nameless = {"card": {"number": "4242424242424242", "expMonth": 12, "expYear": 2031, "cvc": "123"}}
         problem_of(await post_method(api, customer, {"type": "CARD", **nameless}), 410, "subject_erased")
+        assert len(service.sandbox.books.by_key) == asked  # no provider was told of the number either
         json_of(await remove(api, method), 200)
 
     async def test_are_in_no_event(self, api: Api, service: Service) -> None:

@@ -1,5 +1,6 @@
 """Payment methods are verified: by a provider, by two small amounts, by people; and providers tell of them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -42,6 +43,7 @@ from tests.support.methods import (
     us_account,
     verify,
 )
+from tests.support.races import at_once
 from tests.support.service import MovableClock, Service
 from tests.support.truth import verify as verify_truth
 
@@ -195,6 +197,14 @@ class TestMicroDeposits:
         await bank.run_jobs()
         assert len(bank.sandbox.books.by_key) == asked
 
+    async def test_are_compared_once_for_a_version(self, bank: Service) -> None:
+        api = bank.api.as_("service")
+        account = await add(api, unique("customer"), us_account())
+        sent = json_of(await verify(api, account), 202)
+        path, headers = f"{METHODS}/{sent['id']}/verify", {"if-match": f'"{sent["version"]}"'}
+        answers = await at_once(api, 4, lambda _: api.call("POST", path, {"amounts": [1, 1]}, headers=headers))
+        assert sorted(answer.status_code for answer in answers) == [412, 412, 412, 422]
+
     async def test_are_secret(self, api: Api, service: Service) -> None:
         account = await add(api, unique("customer"), us_account())
         answer = await verify(api, account)
@@ -327,6 +337,30 @@ class TestRefresh:
         assert (await shown(told.api, renewed))["status"] == "ACTIVE"
         assert (await shown(told.api, expired))["status"] == "EXPIRED"
         assert (await shown(told.api, far))["version"] == 1
+
+
+class TestAsked:
+    async def test_and_decided_meanwhile_it_is_as_was_decided(
+        self, told: Told, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who said FAILED is not overruled by a provider that was asked before."""
+        method = await add(told.api, unique("customer"), provider_token())
+        json_of(await rule(told.api, method, "PENDING"), 200)
+        execute, asked, go_on = told.telling.execute, asyncio.Event(), asyncio.Event()
+
+        async def hold(request: Request) -> Outcome:
+            asked.set()
+            await go_on.wait()
+            return await execute(request)
+
+        monkeypatch.setattr(told.telling, "execute", hold)
+        verifying = asyncio.create_task(verify(told.api, method))
+        await asked.wait()
+        json_of(await rule(told.api, method, "FAILED", reason="reported"), 200)
+        go_on.set()
+        problem_of(await verifying, 409, "row_busy")
+        after = await shown(told.api, method)
+        assert (after["verificationStatus"], after["failureCode"]) == ("FAILED", "reported")
 
 
 class TestProviderChange:

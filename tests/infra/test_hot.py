@@ -1,5 +1,7 @@
 """Rows kept in process: only what has changed is read again, and an index is always of the same reading."""
 
+import asyncio
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -80,5 +82,21 @@ class TestIndexedRows:
             await eventually(lambda: rows.index == 1, seconds=1)
             await take_out(desk, made["id"])
             await eventually(lambda: rows.index == 0, seconds=1)
+        finally:
+            await hot.stop()
+
+    async def test_go_on_after_whatever_kept_them_from_reading(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bursar.infra.hot.POLL_SECONDS", 0.1)
+        rows = IndexedRows(store.TABLE, "where status = 'ACTIVE' order by id", len)
+        hot = HotTables(desk.service.app.database, (rows,))
+        await hot.start()
+        try:
+            await desk.service.fetch("alter table commission_rules rename to gone")
+            await asyncio.sleep(0.3)
+            await desk.service.fetch("alter table gone rename to commission_rules")
+            await desk.active()
+            await eventually(lambda: rows.index == 1, seconds=5)
         finally:
             await hot.stop()

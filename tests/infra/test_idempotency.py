@@ -119,6 +119,26 @@ class TestPurge:
         assert (await api.authorize(open_["id"], key="open")).headers["idempotency-replayed"] == "true"
         assert (await api.create_payment(key="old"))["id"] != old["id"]
 
+    async def test_keeps_an_answer_for_its_day_however_long_its_key_was_open(self, private: Service) -> None:
+        api = private.api.as_("service")
+        payment = await api.create_payment(paymentMethodId="pm_sandbox_timeout_after_effect")
+        json_of(await api.authorize(payment["id"], key="late"), 202)
+        await private.fetch("update idempotency_keys set created_at = created_at - interval '25 hours'")
+        private.clock.advance(seconds=2)
+        await private.run_jobs()
+        await purge(private)
+        assert (await api.authorize(payment["id"], key="late")).headers["idempotency-replayed"] == "true"
+
+    async def test_forgets_all_that_is_old_however_much_it_is(
+        self, private: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bursar.infra.idempotency.PURGE_SIZE", 2)
+        for number in range(5):
+            await private.api.as_("service").create_payment(key=f"old-{number}")
+        await private.fetch("update idempotency_keys set created_at = created_at - interval '25 hours'")
+        await purge(private)
+        assert await private.fetch("select from idempotency_keys") == []
+
     @pytest.mark.parametrize("hours", [0, 1, 24])
     async def test_never_keeps_less_than_a_day(self, serve: Any, hours: int) -> None:
         async with serve(idempotency_hours=hours) as service:

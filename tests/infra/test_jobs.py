@@ -211,6 +211,19 @@ class TestAttempts:
         assert await trade.worker().run_due() == 1
         assert (await trade.rows())[0]["attempts"] == 1
 
+    async def test_are_given_back_when_the_cause_of_a_dead_job_comes_again(self, private: Service) -> None:
+        trade = Trade(private, _fail, attempts_max=1)
+        await trade.defer(key="again", n=1)
+        await trade.worker().run_due()
+        (dead,) = await trade.rows()
+        assert dead["status"] == "DEAD"
+        await trade.defer(key="another", n=3)
+        await trade.defer(key="again", n=2)
+        rows = {row["key"]: row for row in await trade.rows()}
+        assert (rows["again"]["id"], rows["again"]["status"], rows["again"]["attempts"]) == (dead["id"], "READY", 0)
+        assert rows["again"]["args"] == {"n": 2} and len(rows) == 2
+        assert await trade.worker().run_due() == 2
+
     async def test_of_a_kind_that_nobody_knows_are_kept(self, private: Service) -> None:
         trade = Trade(private, _succeed)
         await trade.defer()
@@ -296,3 +309,51 @@ class TestSchedule:
             await worker.fire_schedules()
             private.clock.advance(seconds=2)
         assert fired == ["breaks", "works", "breaks", "works"]
+
+    async def test_that_hangs_delays_no_other_and_no_job(self, private: Service) -> None:
+        fired, over = list[str](), asyncio.Event()
+
+        async def hangs(app: Any) -> None:
+            await over.wait()
+
+        async def works(app: Any) -> None:
+            fired.append("works")
+
+        worker = Worker(private.app, {}, [Schedule("test.hangs", 1, hangs), Schedule("test.works", 1, works)])
+        running = asyncio.create_task(worker.run())
+        await eventually(lambda: fired == ["works"])
+        private.clock.advance(seconds=2)
+        await eventually(lambda: fired == ["works", "works"])
+        worker.stop()
+        over.set()
+        await asyncio.wait_for(running, 5)
+
+    async def test_that_never_ends_is_ended_and_fires_again(self, private: Service) -> None:
+        fired: list[str] = []
+
+        async def hangs(app: Any) -> None:
+            fired.append("hangs")
+            await asyncio.sleep(60)
+
+        worker = Worker(private.app, {}, [Schedule("test.never_ends", 1, hangs, timeout_seconds=0.05)])
+        for _ in range(2):
+            await asyncio.wait_for(worker.fire_schedules(), 5)
+            private.clock.advance(seconds=2)
+        assert fired == ["hangs", "hangs"]
+
+    async def test_that_a_wrong_clock_put_off_fires_when_the_clock_is_right(self, private: Service) -> None:
+        fired: list[str] = []
+
+        async def run(app: Any) -> None:
+            fired.append("x")
+
+        worker = Worker(private.app, {}, [Schedule("test.clock", 10, run)])
+        private.clock.advance(days=365)
+        await worker.fire_schedules()
+        private.clock.advance(days=-365)
+        for _ in range(2):
+            await worker.fire_schedules()
+        assert fired == ["x", "x"]
+        private.clock.advance(seconds=11)
+        await worker.fire_schedules()
+        assert fired == ["x", "x", "x"]

@@ -8,11 +8,12 @@ import asyncpg
 import msgspec
 import pytest
 from cryptography.exceptions import InvalidTag
+from structlog.testing import capture_logs
 
 from bursar.infra.db import Query
 from bursar.infra.personal import encrypt
 from bursar.infra.vault import Keys, Vault
-from tests.support.api import json_of, unique
+from tests.support.api import json_of, problem_of, unique
 from tests.support.database import ROLE, VAULT_ROLE
 from tests.support.methods import add, card, iban_account, new_number, remove, rule
 from tests.support.service import Service
@@ -97,10 +98,12 @@ class TestRecord:
         payment = await api.create_payment(customerId=customer, paymentMethodId=account["id"])
         await private.fetch("update vault.records set ciphertext = repeat('A', 80)")
         asked = len(private.sandbox.books.by_key)
-        path = f"/api/v1/payments/core/{payment['id']}/authorize"
-        broken = await api.client.put(path, headers={"authorization": f"Bearer {api.bearer}"})
-        assert broken.status_code == 500 and broken.json()["code"] == "internal_error"
+        with capture_logs() as logs:
+            problem_of(await api.authorize(payment["id"]), 503, "provider_unavailable")
+        assert [(line["event"], line["log_level"]) for line in logs] == [("payment_method.unreadable", "critical")]
         assert len(private.sandbox.books.by_key) == asked
+        after = json_of(await api.authorize(payment["id"], paymentMethodId="pm_sandbox_visa"), 200)
+        assert after["status"] == "AUTHORIZED"  # the payment is not stuck with it
 
 
 class TestRoles:

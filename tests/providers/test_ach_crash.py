@@ -59,6 +59,7 @@ POINTS: Final[dict[str, tuple[Any, str, Any]]] = {
     "while it writes": (Folder, "prepare", torn),
     "after it wrote": (Folder, "prepare", dies_after(Folder.prepare)),
     "after it noted that it wrote": (store, "mark_prepared", dies_after_awaiting(store.mark_prepared)),
+    "before the file appears": (Folder, "release", lambda *_: die()),
     "after the file appeared": (Folder, "release", dies_after(Folder.release)),
     "while it notes that the file appeared": (store, "mark_written", dies_after_awaiting(store.mark_written)),
     "while it reads": (store, "note", dies_after_awaiting(store.note)),
@@ -109,7 +110,7 @@ async def go_on(bank: Bank) -> None:
     await eventually(is_written)
 
 
-@pytest.mark.parametrize("point", list(POINTS)[:7])
+@pytest.mark.parametrize("point", list(POINTS)[:8])
 @pytest.mark.parametrize("is_taken", [False, True])
 async def test_one_file_with_every_entry_once(
     bank: Bank, database_url: str, tmp_path: Path, point: str, is_taken: bool
@@ -129,7 +130,7 @@ async def test_one_file_with_every_entry_once(
     assert list((bank.directory / "outgoing").glob(".*")) == []
 
 
-@pytest.mark.parametrize("point", list(POINTS)[7:])
+@pytest.mark.parametrize("point", list(POINTS)[8:])
 async def test_what_came_counts_once(bank: Bank, database_url: str, tmp_path: Path, point: str) -> None:
     request = payout(7)
     await bank.do(request)

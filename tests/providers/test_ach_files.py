@@ -1,8 +1,10 @@
 """The ACH adapter's files: when they go out, and what is made of those that come in."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -11,6 +13,7 @@ import pytest
 from bursar.providers.ach.nacha import File, read, write
 from bursar.providers.port import Approved, Declined, Outcome, Pending
 from tests.providers.bank_setting import (
+    NUMBER,
     ROUTING,
     Bank,
     account,
@@ -23,6 +26,25 @@ from tests.providers.bank_setting import (
     refund,
     returned,
 )
+
+LOSE_LOCKS = """select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'
+                and database = (select oid from pg_database where datname = current_database())"""
+
+INTERNATIONAL = r"""101 231380104 1210428821901160000A094101Federal Reserve Bank   My Bank Name
+5220IATCOR          FF3               US123456789 CORTRADEPAYMTCADUSD000000   1231380100000001
+6211210428820007             0000000000123456789                              1231380100000001
+710ANN000000000000100000928383-23938          BEK Enterprises                          0000001
+711BEK Solutions                      15 West Place Street                             0000001
+712JacobsTown*PA\                     US*19305\                                        0000001
+713Wells Fargo                        01121042882                         US           0000001
+714Citadel Bank                       01231380104                         US           0000001
+7159874654932139872121 Front Street                                                    0000001
+716LetterTown*AB\                     CA*80014\                                        0000001
+{change}
+82200000090012104288000000000000000000000000                                   231380100000001
+9000001000002000000090012104288000000000000000000000000
+"""
+"""A notification of change of an international entry (moov-io/ach, iat-addenda98, without its amount)."""
 
 
 @pytest.fixture
@@ -78,6 +100,38 @@ class TestWindows:
             await other.exchange()
             await bank.exchange()
         assert len(entries_of(*bank.outgoing())) == 1
+
+    async def test_one_that_lost_its_lock_lets_no_file_appear_again(
+        self, bank: Bank, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        render, is_rendered, goes_on = bank.provider.courier._render, asyncio.Event(), asyncio.Event()
+
+        async def slowly(file: Any) -> bytes:
+            content: bytes = await render(file)
+            is_rendered.set()
+            await goes_on.wait()
+            return content
+
+        monkeypatch.setattr(bank.provider.courier, "_render", slowly)
+        await bank.do(authorization(capture=True))
+        async with opened(database_url, tmp_path) as other:
+            bank.clock.at = other.clock.at = datetime(2026, 11, 30, 22, tzinfo=UTC)
+            slow = asyncio.create_task(bank.exchange())
+            try:
+                await is_rendered.wait()
+                operator = await asyncpg.connect(database_url)
+                await operator.execute(LOSE_LOCKS)
+                await operator.close()
+                while not bank.outgoing():
+                    await other.exchange()
+                for path in (bank.directory / "outgoing").glob("*.ach"):
+                    path.unlink()  # it is on its way to the bank
+            finally:
+                goes_on.set()
+                await asyncio.gather(slow, return_exceptions=True)
+            await other.exchange()
+        assert bank.outgoing() == []
+        assert await bank.rows("select written_at from bank_files where status = 'WRITTEN'")
 
     async def test_trace_numbers_begin_anew_after_the_last(self, bank: Bank, database_url: str) -> None:
         owner = await asyncpg.connect(database_url)
@@ -147,6 +201,19 @@ class TestIncoming:
         await bank.exchange()
         assert await bank.ask(request) == Pending()
 
+    async def test_a_file_may_be_called_anything(self, bank: Bank) -> None:
+        request = authorization(capture=True)
+        await bank.do(request)
+        content = await bank.send()
+        bank.bring("R\udcfcckgabe.ach", returned(content, entries_of(content)[0], "R01"))
+        await bank.exchange()
+        assert declined(await bank.ask(request)) == "insufficient_funds"
+
+    async def test_what_is_hidden_has_not_come_yet(self, bank: Bank) -> None:
+        bank.bring(".half.ach", "101 121042882")
+        await bank.exchange()
+        assert [path.name for path in (bank.directory / "incoming").iterdir() if path.is_file()] == [".half.ach"]
+
     async def test_what_cannot_be_read_is_put_aside_with_the_reason(self, bank: Bank) -> None:
         request, file = await self.sent(bank)
         torn = returned(file, entries_of(file)[0], "R01").splitlines()[:-8]
@@ -178,3 +245,17 @@ class TestIncoming:
         open_records = await bank.rows("select distinct vault_record_id from bank_entries")
         assert len(open_records) == 1
         assert ROUTING not in news.__repr__()
+
+    async def test_a_correction_to_which_nothing_can_be_sent_changes_nothing(self, bank: Bank) -> None:
+        """One of an international entry may tell an account of 35 characters, which no domestic entry can name."""
+        instrument = account()
+        paid, held = authorization(capture=True, instrument=instrument), authorization(9000, instrument=instrument)
+        for request in (paid, held):
+            await bank.do(request)
+        (sent,) = entries_of(await bank.send())
+        change = f"798C01{sent.trace_number}{'':6}12104288{'1' * 35}{'':9}121042880000001"
+        bank.bring("change.ach", INTERNATIONAL.format(change=change))
+        assert await bank.exchange() == []
+        assert await bank.rows("select entry_id from bank_notices where entry_id is not null")
+        await bank.do(capture(f"ach_{held.key}", 9000))
+        assert [entry.account_number for entry in entries_of(await bank.send())] == [NUMBER]

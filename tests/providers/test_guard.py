@@ -206,6 +206,27 @@ class TestBreaker:
         await asyncio.sleep(OPEN_SECONDS + 0.05)
         assert await guard.execute(void()) == GOOD
 
+    @pytest.mark.parametrize("is_cancelled", [True, False])
+    async def test_lets_no_second_one_through_when_a_call_of_before_ends(self, is_cancelled: bool) -> None:
+        old, trial = Gate(LOST), Gate()
+        guard, adapter = guarded(old, LOST, LOST, trial, GOOD, breaker_failures=2)
+        before = asyncio.create_task(guard.execute(void("before")))
+        await settled()
+        for _ in range(2):
+            await guard.execute(void())
+        await asyncio.sleep(OPEN_SECONDS + 0.05)
+        first = asyncio.create_task(guard.execute(void("first")))
+        await settled()
+        if is_cancelled:
+            before.cancel()
+        else:
+            old.event.set()
+        await asyncio.gather(before, return_exceptions=True)
+        await asyncio.sleep(OPEN_SECONDS + 0.05)
+        assert isinstance(await guard.execute(void("second")), Unavailable)
+        trial.event.set()
+        assert await first == GOOD and len(adapter.asked) == 4
+
     @pytest.mark.parametrize("outcome", [GOOD, declined("do_not_honor", "no"), Pending()])
     async def test_stays_closed_while_the_provider_answers(self, outcome: Outcome) -> None:
         guard, adapter = guarded(outcome, breaker_failures=1)

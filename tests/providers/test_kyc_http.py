@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from starlette.types import ASGIApp
+from structlog.testing import capture_logs
 
 from bursar.kit.clock import ManualClock
 from bursar.providers.guard import Limits
@@ -200,12 +202,31 @@ class TestRefusals:
             outcome = await start(kyc, "k", "v")
         assert isinstance(outcome, Unavailable) and outcome.retry_after == seconds
 
-    @pytest.mark.parametrize("body", [b"", b"{}", b"null", b'{"data":[1]}', b"\xff", b"<html>"])
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"{}", b"null", b'{"data":[1]}', b"\xff", b"<html>", b'{"id":"\xff"}', b'{"x":' + b"[" * 100_000],
+        ids=["", "{}", "null", "numbers", "bytes", "html", "no UTF-8", "deep"],
+    )
     async def test_what_cannot_be_read_is_unknown(self, body: bytes) -> None:
         async with answering(_fixed(200, body)) as kyc:
             assert isinstance(await start(kyc, "k", "v"), Unknown)
             assert isinstance(await kyc.status("c"), Unknown)
             assert isinstance(await kyc.find("k"), Unknown)
+
+    @pytest.mark.parametrize(
+        "told",
+        [{"expiresAt": "2030-01-01T00:00:00"}, {"id": ""}, {"id": "chk_\0"}, {"id": "c" * 300}, {"status": "MAYBE"}],
+    )
+    async def test_what_cannot_be_kept_is_unknown(self, told: dict[str, str]) -> None:
+        check = {"id": "c", "clientReference": "k", "subjectType": "VENDOR", "subjectId": "v", "level": "STANDARD"}
+        async with answering(_fixed(200, msgspec.json.encode(check | {"status": "VERIFIED"} | told))) as kyc:
+            assert isinstance(await start(kyc, "k", "v"), Unknown)
+
+    async def test_its_words_are_not_logged(self) -> None:
+        with capture_logs() as logs:
+            async with answering(_fixed(422, b'{"detail":"no Ada Lovelace was born on 1815-12-10"}')) as kyc:
+                assert isinstance(await start(kyc, "k", "v"), Unavailable)
+        assert [line["event"] for line in logs] == ["kyc.refused"] and "Ada" not in str(logs)
 
     async def test_an_endless_answer_is_unknown(self) -> None:
         async with answering(_fixed(200, b" " * (http.ANSWER_SIZE_MAX + 1))) as kyc:
@@ -240,6 +261,15 @@ class TestGuard:
         assert guarded.breaker.is_open and len(stage.application.simulator.calls) == 3
         await asyncio.sleep(0.35)
         assert isinstance(await start(guarded, "k", "v-verified"), Verified)
+        assert not guarded.breaker.is_open
+
+    async def test_a_caller_who_left_is_no_failure_of_the_service(self, stage: Stage) -> None:
+        stage.service.faults.plan(Kind.HANG, on="POST /v1/checks")
+        guarded = GuardedKyc(stage.kyc, Limits(breaker_failures=1))
+        task = asyncio.create_task(start(guarded, "k", "v-verified"))
+        await eventually(lambda: stage.service.faults.given[Kind.HANG] == 1)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         assert not guarded.breaker.is_open
 
     async def test_turns_a_broken_adapter_into_an_unknown(self) -> None:

@@ -158,7 +158,13 @@ class TestFailures:
 
     @pytest.mark.parametrize(
         "header,seconds",
-        [("7", 7), ("Wed, 01 Jul 2026 12:00:30 GMT", 30), ("Wed, 01 Jul 2026 11:00:00 GMT", 0), ("soon", None)],
+        [
+            ("7", 7),
+            ("9" * 5_000, 999_999_999),
+            ("Wed, 01 Jul 2026 12:00:30 GMT", 30),
+            ("Wed, 01 Jul 2026 11:00:00 GMT", 0),
+            ("soon", None),
+        ],
     )
     async def test_that_ask_to_be_left_alone(self, header: str, seconds: int | None) -> None:
         answer = said("429 Too Many Requests", f"Retry-After: {header}")

@@ -1,16 +1,20 @@
 """Steps of several calls: a later one that fails says nothing of what an earlier one has begun."""
 
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
-from bursar.providers.port import ActionRequired, Capture, Instrument, Pending, Request, Unknown
+from bursar.providers.port import ActionRequired, Capture, Card, Instrument, MethodType, Pending, Request, Unknown
 from simulators.kit.faults import Kind
 from tests.providers.contract.asking import authorization, refund
-from tests.providers.stripe_setting import Setting, by_token, opened, verification
+from tests.providers.stripe_setting import NUMBER, Setting, by_number, by_token, code_of, opened, verification
 from tests.providers.test_paypal_client import NOW, asked, said
 
 Ask = Callable[[Instrument], Request]
+
+EXPIRED = Instrument("ours", MethodType.CARD, card=Card(NUMBER, 12, 2020, "Ada Lovelace"))
 
 
 @pytest.fixture
@@ -34,6 +38,21 @@ class TestStripe:
         assert isinstance(await setting.provider.execute(request), ActionRequired)
         setting.simulator.provider.faults.plan(Kind.TOO_MANY_REQUESTS, on="GET .*")
         assert isinstance(await setting.provider.execute(request), Unknown)
+
+    async def test_a_card_that_expires_before_its_payment_is_asked_for_again(self, setting: Setting) -> None:
+        """An inquiry has no security code, so it makes the card anew; and Stripe's search is a minute behind."""
+        request = authorization(by_number())
+        setting.simulator.provider.faults.timeout_seconds = 0.4
+        setting.fail(Kind.TIMEOUT_AFTER_EFFECT, "payment_intents")
+        assert isinstance(await setting.provider.execute(request), Unknown)
+        assert isinstance(await setting.provider.inquire(replace(request, instrument=EXPIRED)), Unknown)
+        assert setting.simulator.provider.books.total("authorized", "USD") == request.amount
+
+    async def test_a_card_that_had_expired_before(self, setting: Setting) -> None:
+        request = authorization(EXPIRED)
+        assert code_of(await setting.provider.execute(request)) == "invalid_expiry"
+        setting.clock.advance(timedelta(hours=2))
+        assert code_of(await setting.provider.inquire(request)) == "invalid_expiry"
 
 
 class TestPayPal:

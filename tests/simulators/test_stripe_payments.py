@@ -64,6 +64,14 @@ class TestPaying:
         intent = await story.v1.payment_intents.retrieve_async(intent.id)
         assert (intent.status, intent.cancellation_reason, story.total("released")) == ("canceled", "automatic", 2000)
 
+    @pytest.mark.parametrize("currency, amount", [("kwd", 5_124), ("isk", 550), ("ugx", 101)])
+    async def test_an_amount_that_its_currency_does_not_have_is_refused(
+        self, story: Story, currency: str, amount: int
+    ) -> None:
+        with pytest.raises(stripe.InvalidRequestError) as refusal:
+            await story.pay(currency=currency, amount=amount)
+        assert refusal.value.param == "amount"
+
     async def test_create_then_confirm(self, story: Story) -> None:
         intent = await story.pay(confirm=False)
         assert (intent.status, story.total("authorized")) == ("requires_confirmation", 0)

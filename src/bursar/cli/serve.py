@@ -34,7 +34,7 @@ def serve(settings: Settings) -> int:
         url = settings.database_url or (server.url if server else "")
         migrate_or_fail(settings, url)
         hand_down(msgspec.structs.replace(settings, database_url=url))
-        base = f"http://{settings.host}:{settings.port}"
+        base = settings.address
         parts = [
             Part("api", [sys.executable, "-m", "bursar", "api"], is_ready=lambda: _answers(f"{base}/readyz")),
             Part("worker", [sys.executable, "-m", "bursar", "worker"]),

@@ -21,7 +21,7 @@ import structlog
 from bursar.infra import observe
 from bursar.infra.answer import Answered
 from bursar.infra.commands import BatchTx, Cache, Command, DecideAgain, T, perform, run_alone
-from bursar.infra.db import LANE_SETTINGS, UNREACHABLE, Database, Encoded, Load, Query, connect, encode, write_units
+from bursar.infra.db import UNREACHABLE, Database, Encoded, Load, Query, connect_lane, encode, write_units
 from bursar.infra.reads import Reader
 from bursar.kit.clock import Clock
 from bursar.kit.errors import DatabaseUnavailable, Overloaded, Problem
@@ -122,9 +122,9 @@ class Batcher:
                 log.warning("batch.refused", size=len(units), error=str(error))
                 for unit in units:
                     self._go_alone(unit)
-            except Exception as error:  # a fault of ours: told to the callers, and the loop goes on
+            except Exception as error:  # whatever it is, nobody knows what was committed, nor how the connection stands
                 log.exception("batch.broken")
-                self._end(units, error)
+                await self._lose(units, error)
 
     def _take(self) -> list[_Unit]:
         """The next batch; commands whose caller has gone are dropped."""
@@ -286,4 +286,4 @@ class Batcher:
         self._wake.set()
 
     async def _connect(self) -> None:
-        self._lane = await connect(self._url, role=self._role, settings=LANE_SETTINGS)
+        self._lane = await connect_lane(self._url, role=self._role)

@@ -136,7 +136,7 @@ async def run_alone(database: Database, command: Command[Any], clock: Clock) -> 
                 result = await perform(command, tx)
                 if await tx.flush():
                     raise _Refused
-        except (_Refused, Overtaking):  # a key, a person's first key, or a change came in between: look again
+        except (_Refused, Overtaking, asyncpg.DeadlockDetectedError):  # somebody came in between: look again
             continue
         except asyncpg.LockNotAvailableError as error:
             raise RowBusy(retry_after=1) from error

@@ -27,6 +27,9 @@ LANE_SETTINGS = {
 }
 """For the connections that run the same few statements for good: no plan made on empty tables may turn bad."""
 
+LANE_SECONDS_MAX: Final = 30.0
+"""How long a lane waits for an answer. Then it counts as lost: a server that is cut off says nothing at all."""
+
 
 UNREACHABLE: Final = (
     OSError,
@@ -35,6 +38,7 @@ UNREACHABLE: Final = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
     asyncpg.InternalClientError,  # a query sent between the server's last word and the end of the connection
 )
 """What a connection that broke, or a server that goes down or comes up, raises."""
@@ -117,7 +121,7 @@ class Tx:
         self.object_id: str | None = None  # for the audit line, where it is not the command's aggregate
 
     async def lock(self, table: Table[R], row_id: str) -> R | None:
-        """The row, guarded: should another transaction change it before this one commits, this one is decided again."""
+        """The row. Where this transaction changes it and another one was faster, this one is decided again."""
         raise AssertionError("abstract")
 
     async def read(self, query: Query, key: str) -> list[Any]:
@@ -291,7 +295,7 @@ class Database:
                 yield tx
                 refused = await tx.flush()
                 assert not refused, f"a guarded row changed under its lock: {refused}"
-        except (asyncpg.LockNotAvailableError, Overtaking) as error:
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError, Overtaking) as error:
             raise RowBusy(retry_after=1) from error
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
@@ -329,14 +333,21 @@ def _to_text(document: Any) -> str:
     return document if isinstance(document, str) else msgspec.json.encode(document).decode()
 
 
-async def connect(url: str, *, role: str | None, settings: dict[str, str] | None = None) -> Any:
-    """One connection as the service's role, for a lane."""
+async def connect(
+    url: str, *, role: str | None, settings: dict[str, str] | None = None, seconds_max: float | None = None
+) -> Any:
+    """One connection as a role of ours. seconds_max: for each statement, after which it raises TimeoutError."""
     server_settings = {"application_name": "bursar", "timezone": "UTC", **(settings or {})}
     if role:
         server_settings["role"] = role
-    connection = await asyncpg.connect(url, server_settings=server_settings, timeout=10)
+    connection = await asyncpg.connect(url, server_settings=server_settings, timeout=10, command_timeout=seconds_max)
     await prepare_connection(connection)
     return connection
+
+
+async def connect_lane(url: str, *, role: str | None) -> Any:
+    """A connection for a lane."""
+    return await connect(url, role=role, settings=LANE_SETTINGS, seconds_max=LANE_SECONDS_MAX)
 
 
 async def make_pool(url: str, *, role: str | None, size: int) -> Any:

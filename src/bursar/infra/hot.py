@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 import structlog
 
-from bursar.infra.db import UNREACHABLE, Database, Table
+from bursar.infra.db import Database, Table
 
 log = structlog.get_logger()
 R = TypeVar("R", bound=msgspec.Struct)
@@ -123,7 +123,7 @@ class HotTables:
                     finally:
                         if not connection.is_closed():
                             await connection.remove_listener(CHANNEL, self._note)
-            except UNREACHABLE as error:
+            except Exception as error:  # whatever it is, what changes later has to be seen
                 log.warning("hot.not_followed", error=repr(error))
             await asyncio.sleep(1)
 

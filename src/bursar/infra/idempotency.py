@@ -95,13 +95,16 @@ def is_kept(problem: Problem) -> bool:
 
 
 async def purge(database: Database, *, before: datetime) -> None:
-    """Forget answers older than `before`, a bounded number of them; an open key stays until its step is settled."""
-    await database.execute(
-        """delete from idempotency_keys where ctid = any(array(
-               select ctid from idempotency_keys where created_at < $1 and status is not null limit $2))""",
-        before,
-        PURGE_SIZE,
-    )
+    """Forget answers given before `before`, so many at a time; an open key stays until its step is settled."""
+    while True:
+        done = await database.execute(
+            """delete from idempotency_keys where ctid = any(array(
+                   select ctid from idempotency_keys where created_at < $1 and status is not null limit $2))""",
+            before,
+            PURGE_SIZE,
+        )
+        if done != f"DELETE {PURGE_SIZE}":
+            return
 
 
 def _row(claim: Claim, answer: Answer | None) -> _KeyRow:

@@ -62,6 +62,7 @@ class Schedule(msgspec.Struct, frozen=True):
     name: str
     every_seconds: float
     run: Callable[[Any], Awaitable[None]]
+    timeout_seconds: float = 3_600
 
 
 class _JobRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,8 +74,8 @@ class _JobRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def defer(tx: Tx, kind: str, args: dict[str, Any], *, run_at: datetime | None = None, key: str | None = None) -> None:
-    """Have a job done after this transaction commits. key: at most one job has it; where one has it already, be it
-    running or DEAD, no other is put in.
+    """Have a job done after this transaction commits. key: at most one job has it; where one has it already, also one
+    that is about to end, no other is put in, and a DEAD one gets its attempts back.
     """
     tx.write("jobs", _JobRow(ids.new(tx.now), kind, args, run_at or tx.now, key))
 
@@ -97,6 +98,14 @@ FAIL = """
 update jobs set status = $3, run_at = $4, last_error = $5, lease_until = null
 where id = $1 and fence = $2 and status = 'RUNNING'
 """
+
+
+FIRE = """
+insert into schedules as s (name, next_run_at) values ($1, $3)
+on conflict (name) do update set next_run_at = $3 where s.next_run_at <= $2 or s.next_run_at > $4 returning 1
+"""
+CLOCKS_APART: Final = timedelta(minutes=1)
+"""A schedule that is to wait longer than its time and this was put off by a clock that went wrong, and fires."""
 
 
 class Worker:
@@ -122,22 +131,30 @@ class Worker:
         self._wake.set()
 
     async def run(self) -> None:
-        """Jobs and schedules side by side: a slow job delays neither a schedule nor another job."""
-        await asyncio.gather(self._loop(self.begin_due), self._loop(self.fire_schedules))
+        """Jobs and schedules side by side: a slow one delays no other."""
+        await asyncio.gather(self._begin_jobs(), *(self._keep_firing(schedule) for schedule in self.schedules))
         if self._running:
             await asyncio.wait(self._running)
 
-    async def _loop(self, work: Callable[[], Awaitable[int]]) -> None:
+    async def _begin_jobs(self) -> None:
         while not self._stopping.is_set():
             try:
-                done = await work()
-            except Exception as error:  # whatever it is, the jobs and the sweep have to go on
+                begun = await self.begin_due()
+            except Exception as error:  # whatever it is, the jobs have to go on
                 _say(error)
-                done = 0
+                begun = 0
                 await _wait(self._stopping, 1)
-            if done == 0:
+            if begun == 0:
                 self._wake.clear()
                 await _wait(self._wake, POLL_SECONDS)
+
+    async def _keep_firing(self, schedule: Schedule) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self._fire(schedule)
+            except Exception as error:  # whatever it is, the schedule has to go on
+                _say(error)
+            await _wait(self._stopping, POLL_SECONDS)
 
     async def run_due(self) -> int:
         """Claim what is due and run it to its end. Returns how many jobs were claimed."""
@@ -188,6 +205,8 @@ class Worker:
     async def _run_in_place(self, record: Any) -> None:
         try:
             await self._run_one(record)
+        except Exception as error:  # its end could not be written: its lease runs out, and it is run again
+            _say(error)
         finally:
             self._busy -= 1
             self._freed.set()
@@ -201,26 +220,23 @@ class Worker:
                 return
             try:
                 await self.database.execute(RENEW, self.app.clock.now(), ids_held, fences, LEASE_SECONDS)
-            except UNREACHABLE as error:
+            except Exception as error:  # whatever it is, there may be time for another try
                 log.warning("worker.leases_not_renewed", error=repr(error))
 
-    async def fire_schedules(self) -> int:
-        """Run each schedule whose time has come and that no other worker took. Returns 0: none is due at once again."""
-        now = self.app.clock.now()
+    async def fire_schedules(self) -> None:
+        """Run each schedule whose time has come and that no other worker took."""
         for schedule in self.schedules:
-            took = await self.database.fetchval(
-                """insert into schedules as s (name, next_run_at) values ($1, $3)
-                   on conflict (name) do update set next_run_at = $3 where s.next_run_at <= $2 returning 1""",
-                schedule.name,
-                now,
-                now + timedelta(seconds=schedule.every_seconds),
-            )
-            if took:
-                try:
-                    await schedule.run(self.app)
-                except Exception:  # a schedule fires again; what it does is safe to repeat
-                    log.exception("schedule.failed", schedule=schedule.name)
-        return 0
+            await self._fire(schedule)
+
+    async def _fire(self, schedule: Schedule) -> None:
+        now, every = self.app.clock.now(), timedelta(seconds=schedule.every_seconds)
+        if not await self.database.fetchval(FIRE, schedule.name, now, now + every, now + 2 * every + CLOCKS_APART):
+            return
+        try:
+            async with asyncio.timeout(schedule.timeout_seconds):
+                await schedule.run(self.app)
+        except Exception:  # a schedule fires again; what it does is safe to repeat
+            log.exception("schedule.failed", schedule=schedule.name)
 
     async def _run_one(self, record: Any) -> None:
         job_type = self.types.get(record["kind"])

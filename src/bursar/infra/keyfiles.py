@@ -4,6 +4,7 @@ for seals.
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from joserfc.jwk import ECKey
 
 from bursar.infra.auth import Key, read_key
 from bursar.infra.personal import KeyEncryptionKeys
+from bursar.settings import SettingsError
 
 TOKEN_KEY: Final = "token.jwk"  # noqa: S105  a file name
 TOKEN_KEY_SET: Final = "token.jwks"  # noqa: S105  a file name
@@ -31,17 +33,21 @@ def token_key(keys: Path) -> Key:
     """The private key that signs the tokens of `bursar token`, with its JWKS beside it."""
     path = keys / TOKEN_KEY
     if not path.exists():
-        key = ECKey.generate_key("P-256", auto_kid=True)
+        write_once(path, msgspec.json.encode(ECKey.generate_key("P-256", auto_kid=True).as_dict(private=True)))
+    key = read_key(str(path))
+    if not (keys / TOKEN_KEY_SET).exists():  # of the key that is there, whoever made it
         write_once(keys / TOKEN_KEY_SET, msgspec.json.encode({"keys": [key.as_dict(private=False)]}))
-        write_once(path, msgspec.json.encode(key.as_dict(private=True)))
-    return read_key(str(path))
+    return key
 
 
 def key_encryption_keys(path: Path) -> KeyEncryptionKeys:
-    """The keys that wrap the keys of personal data, or of the vault's records."""
+    """The keys that wrap the keys of personal data, or of the vault's records. Raises SettingsError."""
     if not path.exists():
         write_once(path, msgspec.json.encode(KeyEncryptionKeys.generate()))
-    return msgspec.json.decode(path.read_bytes(), type=KeyEncryptionKeys)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=KeyEncryptionKeys)
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"the keys in {path} cannot be used: {error}") from error
 
 
 def seal_key(keys: Path) -> Ed25519PrivateKey:
@@ -87,10 +93,9 @@ def write_once(path: Path, content: bytes) -> None:
 
 def _draft(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for the owner only
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    return draft
+    return Path(draft)

@@ -12,10 +12,12 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bursar.infra.db import Database, LiveTx, Query, Tx
+from bursar.infra.reads import Reader
 from bursar.kit import ids
 from bursar.kit.errors import Problem
 
 NONCE_LENGTH: Final = 12
+KEY_LENGTH: Final = 32
 
 SUBJECT_KEY = Query(
     name="subject_keys",
@@ -41,9 +43,16 @@ class KeyEncryptionKeys(msgspec.Struct, frozen=True):
     current: int
     keys: dict[int, str]
 
+    def __post_init__(self) -> None:
+        if self.current not in self.keys:
+            raise ValueError(f"there is no key of the current version {self.current}")
+        for version, key in self.keys.items():
+            if len(base64.b64decode(key, validate=True)) != KEY_LENGTH:
+                raise ValueError(f"the key of version {version} has not {KEY_LENGTH} bytes")
+
     @classmethod
     def generate(cls) -> "KeyEncryptionKeys":
-        return cls(1, {1: base64.b64encode(secrets.token_bytes(32)).decode()})
+        return cls(1, {1: base64.b64encode(secrets.token_bytes(KEY_LENGTH)).decode()})
 
     def wrap(self, key: bytes, subject: str) -> str:
         return encrypt(base64.b64decode(self.keys[self.current]), key, subject)
@@ -82,9 +91,17 @@ async def seal(tx: Tx, keys: KeyEncryptionKeys, *, subject: str, kind: str, docu
 
 async def refuse_erased(tx: Tx, subject: str) -> None:
     """Raise Erased where a person's data was erased."""
-    rows = await tx.read(SUBJECT_KEY, subject)
-    if rows and rows[0]["wrapped_key"] is None:
+    if _is_destroyed(await tx.read(SUBJECT_KEY, subject)):
         raise Erased
+
+
+async def is_erased(reader: Reader, subject: str) -> bool:
+    """Whether a person's data was erased, as last committed."""
+    return _is_destroyed(await reader.query(SUBJECT_KEY, subject))
+
+
+def _is_destroyed(rows: list[Any]) -> bool:
+    return bool(rows) and rows[0]["wrapped_key"] is None
 
 
 async def unseal_in(tx: Tx, keys: KeyEncryptionKeys, row_id: str) -> dict[str, Any] | None:

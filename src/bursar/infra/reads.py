@@ -7,7 +7,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from bursar.infra.db import LANE_SETTINGS, UNREACHABLE, Query, Table, connect
+from bursar.infra.db import UNREACHABLE, Query, Table, connect_lane
 from bursar.kit.clock import Clock
 from bursar.kit.errors import DatabaseUnavailable, Overloaded
 
@@ -32,7 +32,7 @@ class Reader:
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._connection = await connect(self._url, role=self._role, settings=LANE_SETTINGS)
+        self._connection = await connect_lane(self._url, role=self._role)
 
     async def stop(self) -> None:
         if self._running is not None:
@@ -64,7 +64,8 @@ class Reader:
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                name, waiting = self._waiting.popitem()
+                name = next(iter(self._waiting))  # who asked first: what is asked for all the time delays no other
+                waiting = self._waiting.pop(name)
                 taken = {key: waiting.pop(key) for key in list(waiting)[:QUERY_SIZE]}
                 if waiting:
                     self._waiting[name] = waiting

@@ -73,13 +73,16 @@ class Breaker:
         left = self._open_until - time.monotonic()
         return max(left, 1.0 if self._is_trying else 0.0)
 
-    def begin(self) -> None:
-        """A call goes out."""
-        self._is_trying = bool(self._limits.breaker_failures) and self._failures >= self._limits.breaker_failures
+    def begin(self) -> bool:
+        """A call goes out. Returns whether it is the one that tries, while the others wait."""
+        is_trial = bool(self._limits.breaker_failures) and self._failures >= self._limits.breaker_failures
+        self._is_trying = self._is_trying or is_trial
+        return is_trial
 
-    def end(self, *, is_failure: bool | None) -> None:
-        """A call came back, or did not; None: its caller left, and nobody knows."""
-        self._is_trying = False
+    def end(self, *, is_trial: bool, is_failure: bool | None) -> None:
+        """A call came back, or did not; None: its caller left, and nobody knows. is_trial: as `begin` said."""
+        if is_trial:
+            self._is_trying = False
         if is_failure is None:
             return
         self._failures = self._failures + 1 if is_failure else 0
@@ -180,7 +183,7 @@ class Guarded:
 
     async def _call(self, request: Request, asked: str) -> Outcome:
         outcome: Outcome
-        self.breaker.begin()
+        is_trial = self.breaker.begin()
         is_failure: bool | None = True
         try:
             async with asyncio.timeout(self.limits.timeout_seconds):
@@ -195,7 +198,7 @@ class Guarded:
             log.exception("provider.broken", provider=self.name, operation=asked)
             outcome = Unknown(f"the adapter broke: {type(error).__name__}")
         finally:
-            self.breaker.end(is_failure=is_failure)
+            self.breaker.end(is_trial=is_trial, is_failure=is_failure)
         if isinstance(outcome, Unavailable) and outcome.retry_after is not None:
             pause = min(outcome.retry_after, PAUSE_SECONDS_MAX)
             self._paused_until = max(self._paused_until, time.monotonic() + pause)

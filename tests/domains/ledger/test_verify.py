@@ -25,6 +25,7 @@ UNALLOCATED = "transactions: unallocated money is the payments' and the pending 
 SEALS = "seals fit their rows"
 ORPHANS = "postings have their journal"
 EVENTS = "journals have their event"
+DATES = "journals are of the time that their ids say"
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +182,11 @@ async def put_in_a_journal_of_the_past(history: History) -> None:
     await put_in_a_journal(history, "(select min(tx) from journals)")
 
 
+async def move_a_journal_to_another_month(history: History) -> None:
+    first, *_ = await history.journals()
+    await history.execute("update journals set occurred_at = occurred_at - interval '1 month' where id = $1", first)
+
+
 async def change_an_audit_line(history: History) -> None:
     await history.execute(
         "update audit set actor = 'nobody' where (tx, position) = (select min(tx), min(position) from audit)"
@@ -215,8 +221,9 @@ TAMPERING: list[tuple[Callable[[History], Awaitable[None]], set[str]]] = [
     (swap_two_lines, {DIGESTS}),
     (swap_what_two_are_about, {DIGESTS}),
     (swap_and_digest_anew, {SEALS}),
-    (put_in_a_journal, {EVENTS}),
-    (put_in_a_journal_of_the_past, {SEALS}),
+    (put_in_a_journal, {EVENTS, DATES}),
+    (put_in_a_journal_of_the_past, {SEALS, DATES}),
+    (move_a_journal_to_another_month, {DATES}),
     (change_an_audit_line, {SEALS}),
     (remove_an_audit_line, {SEALS}),
     (change_a_seal, {SEALS}),

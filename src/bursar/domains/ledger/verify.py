@@ -27,6 +27,10 @@ CHECKS: Final[dict[str, str]] = {
     "journals have their event": """
         select 'journal ' || j.id || ' was posted by no command: its transaction has no event'
         from journals j where not exists (select from events e where e.tx = j.tx)""",
+    "journals are of the time that their ids say": """
+        select 'journal ' || id || ' is of another time than ' || occurred_at
+        from journals where abs(extract(epoch from occurred_at) * 1000
+            - ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint) > 1""",
 }
 """Each answers one text for each fault."""
 

@@ -54,7 +54,9 @@ async def add(app: App, origin: Origin, claim: Claim | None, request: CreatePaym
     if given.provider is not None and given.provider not in app.providers:
         raise ProviderNotConfigured(f"there is: {', '.join(app.providers)}")
     await refuse_known(app, claim)
-    provider, outcome = await _checked(app, claim, given)
+    provider, outcome = given.provider, None
+    if await _may_be_added(app, request.customer_id, given):
+        provider, outcome = await _checked(app, claim, given)
 
     async def decide(tx: Tx) -> Answer:
         if isinstance(outcome, Declined):
@@ -63,6 +65,27 @@ async def add(app: App, origin: Origin, claim: Claim | None, request: CreatePaym
         return created(render(method), location=LOCATION.format(method.id), version=1)
 
     return await serially(app, "payment_method.add", request.customer_id, decide, origin, claim)
+
+
+async def _may_be_added(app: App, customer_id: str, given: Entry) -> bool:
+    """Whether a provider may be told of the method: it would keep one that is refused here, and nobody would ever have
+    it forgotten. What is refused is decided with the row.
+    """
+    others = [store.TABLE.from_record(row) for row in await app.reader.query(store.BY_CUSTOMER, customer_id)]
+    try:
+        _refuse(app, others, given)
+    except (PaymentMethodExists, TooManyPaymentMethods):
+        return False
+    return not await personal.is_erased(app.reader, customer_id)
+
+
+def _refuse(app: App, others: list[PaymentMethod], given: Entry) -> None:
+    """Raise PaymentMethodExists or TooManyPaymentMethods where it cannot stand beside the customer's other methods."""
+    if len(others) >= app.settings.payment_methods_max:
+        raise TooManyPaymentMethods(f"at most {app.settings.payment_methods_max}")
+    for other in others:
+        if other.fingerprint == given.fingerprint:
+            raise PaymentMethodExists(f"it is {other.id}", paymentMethodId=other.id)
 
 
 async def _checked(app: App, claim: Claim | None, given: Entry) -> tuple[str | None, Outcome | None]:
@@ -104,11 +127,7 @@ async def _add(
 ) -> PaymentMethod:
     await personal.refuse_erased(tx, request.customer_id)
     others = await store.of_customer(tx, request.customer_id)
-    if len(others) >= app.settings.payment_methods_max:
-        raise TooManyPaymentMethods(f"at most {app.settings.payment_methods_max}")
-    for other in others:
-        if other.fingerprint == given.fingerprint:
-            raise PaymentMethodExists(f"it is {other.id}", paymentMethodId=other.id)
+    _refuse(app, others, given)
     if request.set_default:
         await clear(tx, others)
     method_id = ids.new(tx.now)

@@ -21,7 +21,7 @@ from bursar.infra import jobs, personal
 from bursar.infra.answer import Answer, ok
 from bursar.infra.db import SYSTEM, Origin, Tx
 from bursar.infra.http.call import require
-from bursar.infra.http.types import METADATA_KEYS_MAX
+from bursar.infra.http.types import with_metadata
 from bursar.infra.idempotency import Claim
 from bursar.kit.machine import match_version
 
@@ -184,9 +184,6 @@ def _changes(tx: Tx, method: PaymentMethod, request: UpdatePaymentMethod) -> dic
         assert method.card is not None
         card = msgspec.structs.replace(method.card, exp_month=request.exp_month, exp_year=request.exp_year)
         changes |= {"card": card, "expires_on": expires_on}
-    if request.metadata is not None:
-        merged = {**method.metadata, **request.metadata}
-        changes["metadata"] = {key: value for key, value in merged.items() if value is not None}
-        is_short = len(changes["metadata"]) <= METADATA_KEYS_MAX
-        require(is_short, "metadata", "too_long", f"at most {METADATA_KEYS_MAX} keys")
+    if "metadata" in request.model_fields_set:
+        changes["metadata"] = with_metadata(method.metadata, request.metadata)
     return changes

@@ -10,8 +10,7 @@ from bursar.infra.http.types import (
     Country,
     ForeignId,
     Metadata,
-    MetadataKey,
-    MetadataValue,
+    MetadataChange,
     NoCardNumber,
     RequestModel,
     ResponseModel,
@@ -132,7 +131,7 @@ class UpdatePaymentMethod(RequestModel):
     exp_year: ExpYear | None = None
     billing_address: Address | None = None
     status: Literal[Status.ACTIVE, Status.INACTIVE] | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=50)] | None = None
+    metadata: MetadataChange | None = None
 
     @model_validator(mode="after")
     def _expiry_is_whole(self) -> "UpdatePaymentMethod":

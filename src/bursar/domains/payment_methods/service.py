@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+import structlog
+from cryptography.exceptions import InvalidTag
 
 from bursar.domains.context import App
 from bursar.domains.kyc import service as kyc
@@ -33,6 +35,8 @@ from bursar.kit import ids
 from bursar.kit.errors import RowBusy
 from bursar.kit.paging import LIMIT_MAX
 from bursar.providers.port import BankAccount, Card, Instrument, MethodDetails, MethodType, Wallet
+
+log = structlog.get_logger()
 
 VERIFY: Final = "payment_method.verify"
 """The job that asks for a verification again, since the customer was at his bank."""
@@ -65,7 +69,8 @@ async def usable(tx: Tx, app: App, method_id: str, *, customer_id: str) -> Usabl
 
 async def instrument(app: App, method_id: str, provider: str) -> Instrument:
     """A method as `provider` is asked to use it: by its own token, else by what the vault keeps. Where there is
-    neither, since the method was removed, it is gone.
+    neither, since the method was removed, it is gone; so it is where the vault's record was tampered with, or its key
+    is lost, which calls somebody.
     """
     if method_id in app.test_methods:
         return Instrument(method_id, MethodType.CARD, token=method_id)
@@ -73,7 +78,11 @@ async def instrument(app: App, method_id: str, provider: str) -> Instrument:
     token = method.provider_tokens.get(provider)
     if token is not None:
         return Instrument(method.id, method.type, token=token)
-    kept = None if method.vault_record_id is None else await opened(app, method)
+    try:
+        kept = None if method.vault_record_id is None else await opened(app, method)
+    except (InvalidTag, KeyError):
+        log.critical("payment_method.unreadable", payment_method_id=method.id)
+        kept = None
     return kept or Instrument(method.id, method.type, is_gone=True)
 
 

@@ -29,6 +29,7 @@ from bursar.infra.db import SYSTEM, Origin, Tx
 from bursar.infra.idempotency import Claim
 from bursar.infra.jobs import NotYet
 from bursar.kit import ids
+from bursar.kit.errors import RowBusy
 from bursar.kit.machine import match_version
 from bursar.providers import port
 from bursar.providers.port import Approved, Declined, Instrument, MethodType, Outcome
@@ -51,7 +52,8 @@ async def verify(
 ) -> Answer:
     """Find out whether a method is good, and its owner's. Emits the event of the verification's table.
 
-    Raises VerificationNotOffered, MicroDepositsUnderWay, MicroDepositsNotSent, AmountsWrong, PaymentMethodDeclined.
+    Raises VerificationNotOffered, MicroDepositsUnderWay, MicroDepositsNotSent, AmountsWrong, PaymentMethodDeclined,
+    RowBusy.
     """
     await refuse_known(app, claim)
     refuse_removed(method)
@@ -61,8 +63,8 @@ async def verify(
     if method.bank_account is None or method.bank_account.country != "US":
         raise VerificationNotOffered("accounts outside the US are verified by your staff")
     if request.amounts is None:
-        return await _send_amounts(app, origin, claim, method)
-    return await _compare_amounts(app, origin, claim, method, tuple(sorted(request.amounts)))
+        return await _send_amounts(app, origin, claim, method, expected_version)
+    return await _compare_amounts(app, origin, claim, method, tuple(sorted(request.amounts)), expected_version)
 
 
 async def go_on(app: App, method_id: str) -> None:
@@ -97,7 +99,7 @@ async def _ask_provider(
     )
 
     async def decide(tx: Tx) -> Answer:
-        return await _book(tx, method.id, able[0], outcome)
+        return await _book(tx, method, able[0], outcome)
 
     return await serially(app, "payment_method.verify", method.customer_id, decide, origin, claim)
 
@@ -117,9 +119,14 @@ async def _to_be_verified(app: App, method: PaymentMethod, able: list[str], *, c
     return msgspec.structs.replace(instrument, card=msgspec.structs.replace(instrument.card, cvc=cvc))
 
 
-async def _book(tx: Tx, method_id: str, provider: str, outcome: Outcome) -> Answer:
-    before = await store.lock(tx, method_id)
+async def _book(tx: Tx, method: PaymentMethod, provider: str, outcome: Outcome) -> Answer:
+    """Book what the provider says of `method`, as it was before it was asked: what somebody decided since counts more.
+    Raises RowBusy.
+    """
+    before = await store.lock(tx, method.id)
     refuse_removed(before)
+    if before.verification_status is not method.verification_status:
+        raise RowBusy("its verification was decided a moment ago", retry_after=1)
     match outcome:
         case Approved(reference=token, details=details):
             changes: dict[str, Any] = {"provider_tokens": {**before.provider_tokens, provider: token}}
@@ -147,13 +154,16 @@ def _advance(tx: Tx, method: PaymentMethod, to: VerificationStatus, **changes: A
     return change.verify(tx, method, to, **changes)
 
 
-async def _send_amounts(app: App, origin: Origin, claim: Claim | None, method: PaymentMethod) -> Answer:
+async def _send_amounts(
+    app: App, origin: Origin, claim: Claim | None, method: PaymentMethod, expected_version: int | None
+) -> Answer:
     able = [name for name, provider in app.providers.items() if port.MicroDeposits in provider.requests]
     if not able:
         raise VerificationNotOffered("no provider here sends micro-deposits")
 
     async def decide(tx: Tx) -> Answer:
         before = await store.lock(tx, method.id)
+        match_version(before.version, expected_version)
         refuse_removed(before)
         if before.verification is not None or before.verification_status is VerificationStatus.VERIFIED:
             raise MicroDepositsUnderWay
@@ -210,10 +220,16 @@ def _key_of(method: PaymentMethod) -> str | None:
 
 
 async def _compare_amounts(
-    app: App, origin: Origin, claim: Claim | None, method: PaymentMethod, said: tuple[int, ...]
+    app: App,
+    origin: Origin,
+    claim: Claim | None,
+    method: PaymentMethod,
+    said: tuple[int, ...],
+    expected_version: int | None,
 ) -> Answer:
     async def decide(tx: Tx) -> Answer:
         before = await store.lock(tx, method.id)
+        match_version(before.version, expected_version)
         under_way = before.verification
         if under_way is None or under_way.amounts is None:
             raise MicroDepositsNotSent

@@ -64,7 +64,6 @@ async def authorize(
         attempts=(attempt,),
         payment_method_id=method_id,
         provider=providers[0],
-        next_action=None,
     )
     return after, attempt
 

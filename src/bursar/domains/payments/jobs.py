@@ -18,6 +18,7 @@ from bursar.kit import ids
 log = structlog.get_logger()
 
 SWEEP_SIZE: Final = 500
+EXPIRE_AGAIN: Final = timedelta(minutes=10)
 LOOK_SECONDS: Final = 3_600
 LOOK_AFTER: Final = timedelta(days=1)
 
@@ -49,8 +50,11 @@ async def sweep(app: App) -> None:
 
 
 async def expire(app: App) -> None:
-    """Void authorizations that ran out."""
-    for payment in await store.with_authorization_expired(app.database, app.clock.now(), limit=SWEEP_SIZE):
+    """Void authorizations that ran out; one that could not be voided is tried again after a while."""
+    now = app.clock.now()
+    for payment in await store.with_authorization_expired(
+        app.database, now, tried_before=now - EXPIRE_AGAIN, limit=SWEEP_SIZE
+    ):
         await steps.expire(app, payment.id)
 
 

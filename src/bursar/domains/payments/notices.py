@@ -58,11 +58,11 @@ async def _notice(app: App, origin: Origin, provider: str, says: Says, named: Na
     payment = await _named(app, provider, named)
     if payment is None:
         return None
-    if payment.provider != provider:
-        return _of_one_left(payment, provider, says)
-    if payment.status in PROCESSING:
+    if payment.provider == provider and payment.status in PROCESSING:
         return await _settle_open(app, payment)
-    _refuse_strange(payment, says, named)
+    await _refuse_strange(app, payment, provider, says, named)
+    if payment.provider != provider:
+        return Noticed(payment.id, NOTHING)
     if payment.status is Status.REQUIRES_ACTION and _is_same(payment, named):
         return await _go_on(app, origin, payment)
     if not _may_differ(app, payment, says, named):
@@ -76,16 +76,16 @@ async def preview(app: App, *, provider: str, says: Says, named: Named) -> Notic
     payment = await _named(app, provider, named)
     if payment is None:
         return None
-    if payment.provider != provider:
-        return _of_one_left(payment, provider, says)
-    if payment.status in PROCESSING:
+    if payment.provider == provider and payment.status in PROCESSING:
         return Noticed(payment.id, f"the provider would be asked for {len(payment.attempts)} open step(s)")
-    _refuse_strange(payment, says, named)
+    await _refuse_strange(app, payment, provider, says, named)
+    if payment.provider != provider:
+        return Noticed(payment.id, NOTHING)
     if payment.status is Status.REQUIRES_ACTION and _is_same(payment, named):
         return Noticed(payment.id, "the authorization would go on")
     if not _may_differ(app, payment, says, named):
         return Noticed(payment.id, NOTHING)
-    state = await _state_of(app, payment)
+    state = await _state(app, payment)
     behind = caught_up(payment, state)
     if behind is None:
         return Noticed(payment.id, NOTHING)
@@ -97,7 +97,7 @@ async def look(app: App, origin: Origin, payment: Payment) -> Payment:
     """Ask the provider how a payment at rest stands, and book what it did by itself. Raises NotYet where it does not
     say, or the payment has moved on.
     """
-    state = await _state_of(app, payment)
+    state = await _state(app, payment)
 
     async def decide(tx: Tx) -> Payment:
         before = await store.lock(tx, payment.id)
@@ -128,25 +128,31 @@ async def _named(app: App, provider: str, named: Named) -> Payment | None:
     return payment if payment is not None and payment.provider == provider else None
 
 
-def _of_one_left(payment: Payment, provider: str, says: Says) -> Noticed:
-    """What a provider says that the payment has left for another one: an end is no news. Raises ProviderDisagrees where
-    it reserved or took money all the same.
-    """
-    if says is not Says.ENDED:
-        raise ProviderDisagrees(f"{says} at {provider}, where the payment goes through {payment.provider}")
-    return Noticed(payment.id, NOTHING)
-
-
 def _is_same(payment: Payment, named: Named) -> bool:
     """Whether the notice is of what the payment goes by now: an earlier authorization may have been given up."""
     return named.reference is None or named.reference == payment.provider_transaction_id
 
 
-def _refuse_strange(payment: Payment, says: Says, named: Named) -> None:
-    """Raise ProviderDisagrees where the provider reserved or took what we believe that it never did."""
+async def _refuse_strange(app: App, payment: Payment, provider: str, says: Says, named: Named) -> None:
+    """Raise ProviderDisagrees where a provider holds or took what we believe that it does not, or that the payment has
+    left for another one. What it held for a while and we have given up since is no news, as any end is none.
+    """
     is_never_begun = payment.status in (Status.PENDING, Status.IN_REVIEW)
-    if says is not Says.ENDED and (is_never_begun or not _is_same(payment, named)):
-        raise ProviderDisagrees(f"{says} under {named.reference}, where the payment is {payment.status}")
+    is_ours = payment.provider == provider and not is_never_begun and _is_same(payment, named)
+    if says is Says.ENDED or is_ours or await _is_given_up(app, payment, provider, named):
+        return
+    raise ProviderDisagrees(
+        f"{says} under {named.reference} at {provider}, where the payment is {payment.status} at {payment.provider}"
+    )
+
+
+async def _is_given_up(app: App, payment: Payment, provider: str, named: Named) -> bool:
+    """Whether the provider says that it neither holds nor took anything under the reference that is named."""
+    held_by = app.providers.get(provider)
+    if named.reference is None or held_by is None or port.Inspection not in held_by.requests:
+        return False
+    state = await _state_of(app, provider, named.reference, payment.currency)
+    return not state.is_open and not state.amount_captured
 
 
 async def _settle_open(app: App, payment: Payment) -> Noticed:
@@ -190,11 +196,14 @@ def _may_differ(app: App, payment: Payment, says: Says, named: Named) -> bool:
     return (is_news or is_strange) and _is_same(payment, named) and can_look(app, payment)
 
 
-async def _state_of(app: App, payment: Payment) -> port.PaymentState:
+async def _state(app: App, payment: Payment) -> port.PaymentState:
     assert payment.provider_transaction_id is not None
+    return await _state_of(app, payment.provider, payment.provider_transaction_id, payment.currency)
+
+
+async def _state_of(app: App, provider: str, reference: str, currency: str) -> port.PaymentState:
     now = app.clock.now()
-    request = port.Inspection(ids.new(now), payment.provider_transaction_id, payment.currency, now)
-    outcome = await app.providers[payment.provider].execute(request)
+    outcome = await app.providers[provider].execute(port.Inspection(ids.new(now), reference, currency, now))
     if not isinstance(outcome, port.Approved) or outcome.state is None:
         raise NotYet("the provider did not say how the payment stands")
     return outcome.state

@@ -12,8 +12,7 @@ from bursar.infra.http.types import (
     Currency,
     ForeignId,
     Metadata,
-    MetadataKey,
-    MetadataValue,
+    MetadataChange,
     NoCardNumber,
     RequestModel,
     ResponseModel,
@@ -64,7 +63,7 @@ class UpdatePayment(RequestModel):
     """Only what is sent changes; a null takes away. Metadata is merged key by key."""
 
     description: Text | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=50)] | None = None
+    metadata: MetadataChange | None = None
 
 
 class AuthorizePayment(RequestModel):

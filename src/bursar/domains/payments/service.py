@@ -45,8 +45,7 @@ from bursar.infra.answer import Answer, created, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import LiveTx, Origin, Tx, found
 from bursar.infra.events import Event
-from bursar.infra.http.call import require
-from bursar.infra.http.types import METADATA_KEYS_MAX
+from bursar.infra.http.types import with_metadata
 from bursar.infra.idempotency import Claim
 from bursar.kit import ids
 from bursar.kit.machine import match_version
@@ -196,15 +195,8 @@ async def update(
         changes: dict[str, Any] = {}
         if "description" in request.model_fields_set:
             changes["description"] = request.description
-        if request.metadata is not None:
-            merged = {**before.metadata, **request.metadata}
-            changes["metadata"] = {key: value for key, value in merged.items() if value is not None}
-            require(
-                len(changes["metadata"]) <= METADATA_KEYS_MAX,
-                "metadata",
-                "too_long",
-                f"at most {METADATA_KEYS_MAX} keys",
-            )
+        if "metadata" in request.model_fields_set:
+            changes["metadata"] = with_metadata(before.metadata, request.metadata)
         after = msgspec.structs.replace(before, version=before.version + 1, updated_at=tx.now, **changes)
         tx.update(store.TABLE, after, was=before.version)
         emit(tx, after, EVENT_UPDATED, changes)

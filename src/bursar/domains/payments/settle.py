@@ -107,15 +107,17 @@ async def settle_in(
 
 async def _approve(tx: Tx, app: App, payment: Payment, attempt: Attempt, outcome: Approved) -> Payment:
     if attempt.kind is Kind.VOID:
-        return change(tx, payment, f"voided_to_{attempt.ends_in}", **_ended(tx, attempt))
+        return change(tx, payment, f"voided_to_{attempt.ends_in}", **{**_forgotten(payment), **_ended(tx, attempt)})
     if attempt.kind is Kind.CAPTURE:
         action, changes = captured(payment, attempt)
         changes |= await _book_capture(tx, app, payment, attempt.amount, attempt.id)
-        return change(tx, payment, action, **changes)
+        return change(tx, payment, action, **_forgotten(payment), **changes)
     changes = {
+        **_forgotten(payment),
         "attempts": (),
         "amount_authorized": attempt.amount,
         "provider_transaction_id": outcome.reference,
+        "next_action": None,
         "authorized_at": tx.now,
     }
     if payment.capture_method is CaptureMethod.AUTOMATIC:
@@ -124,6 +126,11 @@ async def _approve(tx: Tx, app: App, payment: Payment, attempt: Attempt, outcome
         return change(tx, payment, "charged", amount_captured=attempt.amount, **changes)
     expires_at = outcome.expires_at or tx.now + timedelta(days=app.settings.authorization_days)
     return change(tx, payment, "authorized", authorization_expires_at=expires_at, **changes)
+
+
+def _forgotten(payment: Payment) -> dict[str, Any]:
+    """What an earlier refusal left on a payment: no more, when a step is done after all."""
+    return {} if payment.failure_reason is None else {"failure_code": None, "failure_reason": None}
 
 
 async def _book_capture(tx: Tx, app: App, payment: Payment, amount: int, key: str) -> dict[str, Any]:
@@ -162,7 +169,7 @@ async def book_state(tx: Tx, app: App, payment: Payment, state: PaymentState) ->
 def _ended(tx: Tx, attempt: Attempt) -> dict[str, Any]:
     """What a payment shows when what was reserved has been given back."""
     moment = {"fail": "failed_at", "cancel": "cancelled_at", "complete": "completed_at"}.get(attempt.ends_in or "")
-    changes: dict[str, Any] = {"attempts": ()}
+    changes: dict[str, Any] = {"attempts": (), "next_action": None}
     if moment is not None:
         changes[moment] = tx.now
     if attempt.reason is not None and attempt.ends_in != "keep_captured":
@@ -179,6 +186,7 @@ def _decline(tx: Tx, payment: Payment, attempt: Attempt, outcome: Declined) -> P
             attempts=(),
             failure_code=outcome.decline_code,
             failure_reason=outcome.message,
+            next_action=None,
             failed_at=tx.now,
         )
     return _undo(tx, payment, attempt, failure_code=outcome.decline_code, failure_reason=outcome.message)

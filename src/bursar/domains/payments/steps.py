@@ -139,8 +139,8 @@ async def _ask(app: App, payment: Payment, attempt: Attempt) -> port.Outcome:
     if provider is None:
         return port.Unavailable(f"{payment.provider} is not configured here")
     request = await request_of(app, payment, attempt)
-    if isinstance(request, port.Authorization) and request.instrument.is_gone:
-        return port.Unavailable("the payment method was removed")
+    if isinstance(request, port.Authorization) and request.instrument.is_gone and request.reference is None:
+        return port.Unavailable("the payment method is gone")
     return await provider.execute(request)
 
 

@@ -123,12 +123,18 @@ async def at_rest_since(database: Database, moment: datetime, *, bucket: int, af
     )
 
 
-async def with_authorization_expired(database: Database, moment: datetime, *, limit: int) -> list[Payment]:
-    """Payments whose authorization ran out before `moment` with something left to capture."""
+async def with_authorization_expired(
+    database: Database, moment: datetime, *, tried_before: datetime, limit: int
+) -> list[Payment]:
+    """Payments whose authorization ran out before `moment` with something left to capture. What has changed since, as
+    by an attempt to give it back that came to nothing, waits until that is older than `tried_before`.
+    """
     return await database.page(
         TABLE,
         """where status = any ('{AUTHORIZED,PARTIALLY_CAPTURED}') and authorization_expires_at <= $1
-           order by authorization_expires_at limit $2""",
+             and (updated_at < authorization_expires_at or updated_at <= $2)
+           order by authorization_expires_at limit $3""",
         moment,
+        tried_before,
         limit,
     )

@@ -143,7 +143,7 @@ async def _known(tx: Tx, known_id: str, sent: dict[str, Any]) -> Answer:
 
 
 def _begun(tx: Tx, row: Reconciliation) -> Answer:
-    jobs.defer(tx, RUN, {"reconciliationId": row.id}, key=f"{RUN}:{row.id}")
+    jobs.defer(tx, RUN, {"reconciliationId": row.id}, key=f"{RUN}:{row.id}:{row.version}")
     headers = {"Location": LOCATION.format(row.id), "ETag": f'"{row.version}"'}
     return Answer(202, encode(render(row)), headers)
 

@@ -14,8 +14,7 @@ from bursar.infra.http.types import (
     Amount,
     ForeignId,
     Metadata,
-    MetadataKey,
-    MetadataValue,
+    MetadataChange,
     RequestModel,
     ResponseModel,
     Text,
@@ -112,7 +111,7 @@ class FailRefund(RequestModel):
 class UpdateRefund(RequestModel):
     """Metadata is merged key by key; a null takes away."""
 
-    metadata: Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=50)]
+    metadata: MetadataChange | None
 
 
 class BatchItem(RequestModel):

@@ -31,8 +31,7 @@ from bursar.domains.refunds.schemas import UpdateRefund, render
 from bursar.infra.answer import Answer, created, ok
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx, found
-from bursar.infra.http.call import require
-from bursar.infra.http.types import METADATA_KEYS_MAX
+from bursar.infra.http.types import with_metadata
 from bursar.infra.steps import Asked
 from bursar.kit.machine import match_version
 from bursar.providers.port import RefundState
@@ -172,10 +171,7 @@ async def update(app: App, asked: Asked, refund: Refund, request: UpdateRefund) 
 
     async def decide(tx: Tx) -> Answer:
         before = await _locked(tx, refund.id, asked)
-        merged = {**before.metadata, **request.metadata}
-        metadata = {key: value for key, value in merged.items() if value is not None}
-        is_short = len(metadata) <= METADATA_KEYS_MAX
-        require(is_short, "metadata", "too_long", f"at most {METADATA_KEYS_MAX} keys")
+        metadata = with_metadata(before.metadata, request.metadata)
         changes: dict[str, Any] = {"version": before.version + 1, "updated_at": tx.now, "metadata": metadata}
         after = msgspec.structs.replace(before, **changes)
         tx.update(store.TABLE, after, was=before.version)

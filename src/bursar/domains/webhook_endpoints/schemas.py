@@ -11,8 +11,7 @@ from bursar.domains.webhook_endpoints.model import EVERYTHING, DisabledReason, E
 from bursar.infra.http.types import (
     ForeignId,
     Metadata,
-    MetadataKey,
-    MetadataValue,
+    MetadataChange,
     NoCardNumber,
     PageQuery,
     RequestModel,
@@ -68,7 +67,7 @@ class UpdateWebhookEndpoint(RequestModel):
     description: Text | None = None
     event_types: EventTypes | None = None
     status: Literal[Status.ACTIVE, Status.DISABLED] | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=50)] | None = None
+    metadata: MetadataChange | None = None
 
 
 class RotateSecret(RequestModel):

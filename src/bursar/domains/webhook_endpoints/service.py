@@ -32,7 +32,7 @@ from bursar.infra.commands import Command
 from bursar.infra.db import SYSTEM, Origin, Tx, count_of, found
 from bursar.infra.events import Event, envelope
 from bursar.infra.http.call import require
-from bursar.infra.http.types import METADATA_KEYS_MAX
+from bursar.infra.http.types import with_metadata
 from bursar.infra.idempotency import Claim
 from bursar.kit import ids
 from bursar.kit.machine import match_version
@@ -287,11 +287,8 @@ def _changes(endpoint: Endpoint, request: UpdateWebhookEndpoint) -> dict[str, An
         changes["description"] = request.description
     if request.event_types is not None:
         changes["event_types"] = _tidied(request.event_types)
-    if request.metadata is not None:
-        merged = {**endpoint.metadata, **request.metadata}
-        changes["metadata"] = {key: value for key, value in merged.items() if value is not None}
-        is_short = len(changes["metadata"]) <= METADATA_KEYS_MAX
-        require(is_short, "metadata", "too_long", f"at most {METADATA_KEYS_MAX} keys")
+    if "metadata" in request.model_fields_set:
+        changes["metadata"] = with_metadata(endpoint.metadata, request.metadata)
     return changes
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from bursar.kit import cardnumber, money, paging
+from bursar.kit.errors import Fault, Invalid
 
 
 def _no_card_number(text: str) -> str:
@@ -48,6 +49,18 @@ MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=40, patt
 MetadataValue = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$"), NoCardNumber]
 METADATA_KEYS_MAX = 50
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_KEYS_MAX)]
+MetadataChange = Annotated[dict[MetadataKey, MetadataValue | None], Field(max_length=METADATA_KEYS_MAX)]
+"""Put over what there is, key by key; a null takes its key away."""
+
+
+def with_metadata(before: dict[str, str], change: dict[str, str | None] | None) -> dict[str, str]:
+    """Metadata after a change; a null for all of it takes all away. Raises Invalid."""
+    merged = {**before, **change} if change is not None else {}
+    after = {key: value for key, value in merged.items() if value is not None}
+    if len(after) > METADATA_KEYS_MAX:
+        message = f"at most {METADATA_KEYS_MAX} keys"
+        raise Invalid(message, errors=(Fault("metadata", "too_long", message),))
+    return after
 
 
 class RequestModel(BaseModel):

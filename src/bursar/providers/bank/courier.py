@@ -137,8 +137,10 @@ class Courier:
     async def _write_one(self, file: OutgoingFile) -> None:
         if file.status == "WRITING":
             content = await self._render(file)
-            digest = await asyncio.to_thread(self.folder.prepare, file.name, content)
-            await store.mark_prepared(self._database, file.id, digest, self._clock.now())
+            async with self._database.transaction(now=self._clock.now()) as tx:
+                if await store.lock_unprepared(tx, file.id):
+                    digest = await asyncio.to_thread(self.folder.prepare, file.name, content)
+                    await store.mark_prepared(tx, file.id, digest)
         await asyncio.to_thread(self.folder.release, file.name)
         now, scheme = self._clock.now(), self._scheme
         effective_on = max(file.effective_on, scheme.effective_on(Window(today(scheme, now), now), now))
@@ -183,9 +185,9 @@ class Courier:
             for entry in entries
             if notice.correction is not None
         }
-        digest = digest_of(content)
+        digest, name = digest_of(content), path.name.encode(errors="replace").decode()
         async with self._database.transaction(now=self._clock.now()) as tx:
-            is_new = await store.begin_reading(tx, rail, digest=digest, name=path.name, notices=len(notices))
+            is_new = await store.begin_reading(tx, rail, digest=digest, name=name, notices=len(notices))
             for notice, entries in found if is_new else ():
                 if not entries:
                     await self._book(tx, digest, notice, None, accounts)
@@ -217,8 +219,7 @@ class Courier:
             )
         elif notice.is_settled:
             await store.mark_settled(tx, entry.id)
-        elif notice.correction is not None:
-            await self._correct(tx, entry, notice.correction, accounts)
+        elif notice.correction is not None and await self._correct(tx, entry, notice.correction, accounts):
             correction_id = self._vault.seal(tx, notice.correction) if entry.instrument_id else None
         if is_late:
             log.error("bank.returned_late", rail=self._scheme.rail, key=getattr(entry, "key", ""), code=notice.code)
@@ -238,17 +239,23 @@ class Courier:
 
     async def _correct(
         self, tx: LiveTx, entry: Entry, correction: AccountCorrection, accounts: dict[str | None, BankAccount | None]
-    ) -> None:
-        """What goes to this account from now on goes to the corrected one, refunds of what was taken before too."""
+    ) -> bool:
+        """What goes to this account from now on goes to the corrected one, refunds of what was taken before too. False
+        where nothing could be sent there: one such entry would hold up the file of all.
+        """
         account = accounts.get(entry.vault_record_id)
         if account is None:
-            return
+            return True
         told = {name: value for name, value in msgspec.structs.asdict(correction).items() if value is not None}
         corrected = msgspec.structs.replace(account, **told)
+        if refusal := self._scheme.refusal(entry, corrected):
+            log.error("bank.correction_unusable", rail=self._scheme.rail, key=entry.key, reason=refusal.reason)
+            return False
         record_id = self._vault.seal(tx, corrected)
         accounts[record_id] = corrected
         for old_id in await store.reseal(tx, entry, record_id):
             self._vault.destroy(tx, old_id)
+        return True
 
     async def _news(self) -> list[BankNews]:
         rows = await store.untold(self._database, self._scheme.rail, limit=NEWS_MAX)

@@ -53,8 +53,8 @@ class Folder:
         return True
 
     def waiting(self) -> list[Path]:
-        """What has come, by name."""
-        return sorted(path for path in self.incoming.glob(f"*{self._suffix}") if path.is_file())
+        """What has come, by name. What is hidden is on its way yet."""
+        return sorted(path for path in self.incoming.glob(f"[!.]*{self._suffix}") if path.is_file())
 
     def put_away(self, path: Path) -> None:
         """A file was read."""

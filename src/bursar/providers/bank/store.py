@@ -147,12 +147,21 @@ async def of_file(database: Database, file_id: str) -> list[Entry]:
     return await database.page(ENTRIES, "where file_id = $1 order by id", file_id)
 
 
-async def mark_prepared(database: Database, file_id: str, digest: str, now: datetime) -> None:
-    await database.execute(
-        "update bank_files set status = 'PREPARED', digest = $2, updated_at = $3 where id = $1 and status = 'WRITING'",
+async def lock_unprepared(tx: LiveTx, file_id: str) -> bool:
+    """Whether a file's text has yet to be put down; nobody else does it meanwhile. A process whose lock of the rail
+    went with its connection may come late: what it put down again would appear again.
+    """
+    locked = "select true from bank_files where id = $1 and status = 'WRITING' for update"
+    return bool(await tx.connection.fetchval(locked, file_id))
+
+
+async def mark_prepared(tx: LiveTx, file_id: str, digest: str) -> None:
+    """Its text lies on the disk; the row is locked by the caller."""
+    await tx.connection.execute(
+        "update bank_files set status = 'PREPARED', digest = $2, updated_at = $3 where id = $1",
         file_id,
         digest,
-        now,
+        tx.now,
     )
 
 

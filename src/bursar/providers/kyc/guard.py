@@ -71,8 +71,8 @@ class GuardedKyc:
     async def _run(self, operation: str, call: Callable[[], Awaitable[Told]]) -> Told | Unknown:
         started = time.perf_counter()
         self._under_way += 1
-        self.breaker.begin()
-        outcome: Told | Unknown = Unknown("the call was cut short")
+        is_trial = self.breaker.begin()
+        outcome: Told | Unknown | None = None
         try:
             outcome = await call()
         except Exception as error:  # an adapter that raises has a fault: what it did is not known
@@ -81,7 +81,8 @@ class GuardedKyc:
         finally:
             self._under_way -= 1
             retry_after = outcome.retry_after if isinstance(outcome, Unavailable) else None
-            self.breaker.end(is_failure=isinstance(outcome, Unavailable | Unknown) and retry_after is None)
+            is_failure = isinstance(outcome, Unavailable | Unknown) and retry_after is None
+            self.breaker.end(is_trial=is_trial, is_failure=None if outcome is None else is_failure)
         if retry_after is not None:
             self._paused_until = max(self._paused_until, time.monotonic() + retry_after)
         observe.PROVIDER_OUTCOMES.labels(self.name, operation, type(outcome).__name__).inc()

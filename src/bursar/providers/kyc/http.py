@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -22,6 +22,9 @@ from bursar.providers.port import Unavailable, Unknown
 
 log = structlog.get_logger()
 T = TypeVar("T")
+
+Reference = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,255}$")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 CONNECT_SECONDS_MAX: Final = 5.0
 ANSWER_SIZE_MAX: Final = 262_144
@@ -52,14 +55,14 @@ REFUSED: Final = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
 
 
 class _Check(msgspec.Struct, frozen=True, rename="camel"):
-    id: str
+    id: Reference
     client_reference: str
     subject_type: str
     subject_id: str
     level: str
     status: Literal["IN_PROGRESS", "VERIFIED", "REJECTED"]
     rejection_reason: str | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
 class _Checks(msgspec.Struct, frozen=True):
@@ -96,7 +99,7 @@ class HttpKyc:
         if isinstance(answer, Unavailable | Unknown):
             return answer
         if answer.status in REFUSED:
-            log.error("kyc.refused", status=answer.status, key=key, says=answer.body[:300].decode(errors="replace"))
+            log.error("kyc.refused", status=answer.status, key=key)  # its words may be about a person
             return Unavailable(f"the KYC service refused with {answer.status}")
         check = _decoded(answer, _Check)
         if isinstance(check, Unknown):
@@ -183,8 +186,8 @@ def _decoded(answer: _Answer, wanted: type[T]) -> T | Unknown:
         return Unknown(f"the KYC service answered {answer.status}")
     try:
         return msgspec.json.decode(answer.body, type=wanted)
-    except msgspec.DecodeError as error:
-        return Unknown(f"the KYC service's answer cannot be read: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Unknown(f"the KYC service's answer cannot be read: {type(error).__name__}")
 
 
 def report_of(check: _Check) -> Report:

@@ -142,7 +142,7 @@ class Client:
     def _retry_after(self, response: httpx.Response) -> int | None:
         text = response.headers.get("Retry-After", "")
         if text.isdecimal():
-            return int(text)
+            return int(text[:9])
         try:
             at: datetime = parsedate_to_datetime(text)
         except ValueError:

@@ -139,7 +139,7 @@ def read_status_report(document: bytes) -> StatusReport:
     file = None if group is None else _verdict(group, "GrpSts")
     batches = [child for child in report if _name(child) == "OrgnlPmtInfAndSts"]
     is_rejected = file is not None and file.standing is Standing.REJECTED
-    if len(batches) == 1 and not is_rejected:  # a file of ours has one batch, of which a bank says more than of the file
+    if len(batches) == 1 and not is_rejected:  # a file of ours has one, of which a bank says more than of the file
         file = _verdict(batches[0], "PmtInfSts") or file
     transfers: dict[str, Verdict] = {}
     for batch in batches:

@@ -33,7 +33,7 @@ from bursar.providers.port import (
 )
 from bursar.providers.stripe import disputes, events, methods, money, payouts, reports, standing
 from bursar.providers.stripe.calls import Calls
-from bursar.providers.stripe.errors import outcome_of
+from bursar.providers.stripe.errors import NotBegun, outcome_of
 from bursar.providers.stripe.payments import Payments
 
 log = structlog.get_logger()
@@ -138,7 +138,8 @@ class Stripe:
         if found is not None and not isinstance(found, Unknown):
             return found
         if is_repeatable:
-            outcome = await self._carry_out(request)
+            is_absent = found is None and self._age(request) > MARGIN
+            outcome = await self._carry_out(request, may_have_begun=not is_absent)
             return Unknown(outcome.reason) if isinstance(outcome, Unavailable) else outcome
         if found is None and self._age(request) > MEMORY + MARGIN:
             return Unavailable("Stripe never carried this out")
@@ -155,7 +156,8 @@ class Stripe:
     async def close(self) -> None:
         await self._calls.close()
 
-    async def _carry_out(self, request: Request) -> Outcome:
+    async def _carry_out(self, request: Request, *, may_have_begun: bool = False) -> Outcome:
+        """may_have_begun: by an earlier try, which Stripe's search may not show yet."""
         step = self._steps.get(type(request))
         if step is None:
             return declined("processing_error", f"Stripe is not asked for a {type(request).__name__}")
@@ -163,6 +165,8 @@ class Stripe:
             outcome = await step(request)
         except Exception as error:  # whatever it is, money may have moved: it is an outcome
             outcome = outcome_of(error, request)
+            if may_have_begun and isinstance(error, NotBegun):
+                outcome = Unknown(f"it cannot be asked for again: {type(outcome).__name__}")
         if isinstance(outcome, Unavailable) and isinstance(request, Authorization) and request.reference is not None:
             return Unknown(outcome.reason)  # the customer may have finished it at his bank meanwhile
         return outcome

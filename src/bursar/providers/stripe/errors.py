@@ -165,6 +165,10 @@ class Settled(Exception):  # noqa: N818  a way out, not a fault
         self.outcome = outcome
 
 
+class NotBegun(Settled):
+    """What the step needs first was refused; an earlier try of the step may have had it."""
+
+
 def our_code(request: Request, *raw: str | None) -> str:
     """Our decline code for the first of Stripe's that the table knows."""
     for code in raw:
@@ -253,7 +257,7 @@ def _detail(error: stripe.StripeError) -> Mapping[str, Any] | None:
 def _retry_after(headers: Mapping[str, str]) -> int | None:
     """Whole seconds. Stripe gives no dates here; anything else is as if nothing were said."""
     value = headers.get("retry-after", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value[:9]) if value.isascii() and value.isdigit() else None
 
 
 def _where(error: Exception) -> str:

@@ -26,7 +26,7 @@ from bursar.providers.port import (
 from bursar.providers.stripe import answers
 from bursar.providers.stripe.answers import PaymentMethod, SetupIntent, is_replayed, read
 from bursar.providers.stripe.calls import PAGE_SIZE, Calls, first_of, labels, made_by, once
-from bursar.providers.stripe.errors import Mismatch, Settled, decline_of, is_gone, outcome_of, surely
+from bursar.providers.stripe.errors import Mismatch, NotBegun, Settled, decline_of, is_gone, outcome_of, surely
 
 WALLETS: Final = frozenset({"APPLE_PAY", "GOOGLE_PAY"})
 """Wallets whose tokens Stripe makes (`tok_…`) and takes as cards."""
@@ -158,10 +158,10 @@ def next_action(action: dict[str, Any] | None, client_secret: str | None) -> dic
     raise Mismatch(f"an action is required, but which one is not known: {kind}")
 
 
-def _not_begun(error: Exception, request: Authorization | Verification) -> Settled:
+def _not_begun(error: Exception, request: Authorization | Verification) -> NotBegun:
     """A PaymentMethod or a Customer alone reserves nothing: whatever became of it, what it was for has not begun."""
     outcome = outcome_of(error, request)
-    return Settled(Unavailable(outcome.reason) if isinstance(outcome, Unknown) else outcome)
+    return NotBegun(Unavailable(outcome.reason) if isinstance(outcome, Unknown) else outcome)
 
 
 async def _holder(calls: Calls, request: Verification) -> str:
