@@ -17,6 +17,7 @@ from bursar.domains.webhook_endpoints.delivery import Outcome
 from bursar.domains.webhook_endpoints.send import Resolve, Sender, resolve
 from bursar.kit.clock import SystemClock
 from tests.support.receiver import Message, Receiver, Reply
+from tests.support.wire import talking
 
 NAME = "hooks.example.test"
 
@@ -47,18 +48,12 @@ def names(*answers: list[str]) -> Resolve:
 async def raw(speak: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
     """A server that reads a request's head and then does what `speak` does."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b'{"a": 1}')
-            await speak(reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            return
-        finally:
-            writer.close()
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'{"a": 1}')
+        await speak(reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with talking(talk) as url:
+        yield url
 
 
 def saying(*parts: bytes, pause: float = 0.02) -> Callable[..., Awaitable[None]]:

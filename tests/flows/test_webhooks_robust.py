@@ -32,13 +32,15 @@ def handling(monkeypatch: pytest.MonkeyPatch, event_type: str, handle: Any) -> N
     monkeypatch.setattr(handlers, "find", lambda p, t: own if t == event_type else known(p, t))
 
 
+async def hang(*_: Any) -> Any:
+    """A handler whose provider never answers."""
+    await asyncio.sleep(60)
+
+
 class TestOneThatHangs:
     async def test_costs_its_own_attempt_and_nobody_elses(
         self, private: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def hang(*_: Any) -> Any:
-            await asyncio.sleep(60)
-
         post = Postman(private)
         monkeypatch.setattr(process, "ATTEMPT_SECONDS_MAX", 0.2)
         handling(monkeypatch, "poison.hangs", hang)
@@ -48,9 +50,6 @@ class TestOneThatHangs:
         assert (shown["status"], shown["attempts"], shown["lastError"]) == ("FAILED", 1, "it took too long")
 
     async def test_is_told_who_asks_for_an_attempt(self, private: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def hang(*_: Any) -> Any:
-            await asyncio.sleep(60)
-
         post = Postman(private)
         monkeypatch.setattr(process, "ATTEMPT_SECONDS_MAX", 0.2)
         handling(monkeypatch, "poison.hangs", hang)
@@ -139,9 +138,6 @@ class TestBulkRetry:
     async def test_dry_run_takes_no_longer_than_one_attempt(
         self, private: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def hang(*_: Any) -> Any:
-            await asyncio.sleep(60)
-
         post = Postman(private)
         for _ in range(10):
             await post.brought(stripe_event("payment_intent.succeeded", STRANGE))

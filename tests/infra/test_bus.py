@@ -13,10 +13,10 @@ from bursar import wiring
 from bursar.infra import events
 from bursar.infra.bus import Inbound, Message, publish
 from bursar.infra.bus.connection import Bus
-from bursar.infra.bus.listen import DURABLE, TRIES_MAX
+from bursar.infra.bus.listen import TRIES_MAX
 from bursar.kit import ids
 from tests.support.api import json_of, unique
-from tests.support.nats import NatsServer, nats_server
+from tests.support.nats import NatsServer, is_drained, is_listening, nats_server
 from tests.support.service import Service, eventually
 
 STREAM = "BURSAR"
@@ -225,28 +225,15 @@ class TestIn:
         async with server.jetstream() as jetstream:
             return (await jetstream.publish("platform.orders", body, headers=headers)).seq
 
-    async def is_listening(self, server: NatsServer) -> bool:
-        async with server.jetstream() as jetstream:
-            try:
-                await jetstream.consumer_info("PLATFORM", DURABLE)
-            except Exception:
-                return False
-        return True
-
-    async def is_drained(self, server: NatsServer) -> bool:
-        async with server.jetstream() as jetstream:
-            info = await jetstream.consumer_info("PLATFORM", DURABLE)
-        return info.num_pending == 0 and info.num_ack_pending == 0
-
     async def test_does_what_a_post_does(self, private: Service, server: NatsServer) -> None:
         order = unique("order")
         payment = await private.api.as_("service").authorized(orderId=order)
         document = cloud_event("order.cancelled", {"orderId": order})
         async with joined(private, server):
-            await eventually(lambda: self.is_listening(server))
+            await eventually(lambda: is_listening(server))
             await self.send(server, document)
             await self.send(server, document)
-            await eventually(lambda: self.is_drained(server))
+            await eventually(lambda: is_drained(server))
         again = await private.api.as_("service").call("POST", "/api/v1/integration-events", document)
         assert json_of(again, 200)["eventId"] == document["id"]
 
@@ -256,7 +243,7 @@ class TestIn:
 
     async def test_what_came_meanwhile_is_taken_in(self, private: Service, server: NatsServer) -> None:
         async with joined(private, server):
-            await eventually(lambda: self.is_listening(server))
+            await eventually(lambda: is_listening(server))
         document = cloud_event("order.delivered", {"orderId": unique("order")})
         await self.send(server, document)
         server.kill()
@@ -276,7 +263,7 @@ class TestIn:
             "ce-type": "order.delivered",
         }
         async with joined(private, server):
-            await eventually(lambda: self.is_listening(server))
+            await eventually(lambda: is_listening(server))
             await self.send(server, {"orderId": "o-1"}, headers)
             await eventually(lambda: self.is_kept(private, event_id))
         row = (await rows_of(private, event_id))[0]
@@ -285,7 +272,7 @@ class TestIn:
     async def test_poison_is_kept_as_failed_and_delays_nobody(self, private: Service, server: NatsServer) -> None:
         sound = cloud_event("order.delivered", {"orderId": "o-1"})
         async with joined(private, server):
-            await eventually(lambda: self.is_listening(server))
+            await eventually(lambda: is_listening(server))
             poison = [
                 await self.send(server, content)
                 for content in (
@@ -297,7 +284,7 @@ class TestIn:
             ]
             await self.send(server, sound)
             await eventually(lambda: self.is_kept(private, sound["id"]))
-            await eventually(lambda: self.is_drained(server))
+            await eventually(lambda: is_drained(server))
 
         rows = await private.fetch("select * from integration_events where source = 'nats:PLATFORM'")
         assert {row["event_id"] for row in rows} == {str(place) for place in poison}
@@ -316,10 +303,10 @@ class TestIn:
 
         document = cloud_event("order.delivered", {"orderId": "o-1"})
         async with joined(private, server, Inbound(take, wiring.INBOUND.refuse)):
-            await eventually(lambda: self.is_listening(server))
+            await eventually(lambda: is_listening(server))
             await self.send(server, document)
             await eventually(lambda: self.is_kept(private, document["id"]), 20)
-            await eventually(lambda: self.is_drained(server))
+            await eventually(lambda: is_drained(server))
         assert len(taken) == 2  # which try it is, nats-server 2.9 now and then counts anew
 
     async def test_is_given_up_after_so_many_tries(
@@ -333,10 +320,10 @@ class TestIn:
 
         monkeypatch.setattr("bursar.infra.bus.listen.BACKOFF_MAX_SECONDS", 0.01)
         async with joined(private, server, Inbound(take, wiring.INBOUND.refuse)):
-            await eventually(lambda: self.is_listening(server))
+            await eventually(lambda: is_listening(server))
             place = await self.send(server, cloud_event("order.delivered", {"orderId": "o-1"}))
             await eventually(lambda: self.is_kept(private, str(place)), 30)
-            await eventually(lambda: self.is_drained(server))
+            await eventually(lambda: is_drained(server))
         assert taken == list(range(1, TRIES_MAX + 1))
         row = (await rows_of(private, str(place)))[0]
         assert (row["status"], row["attempts"], row["last_error"]) == ("FAILED", TRIES_MAX, "LookupError")

@@ -11,11 +11,11 @@ import pytest
 
 from bursar import wiring
 from bursar.infra.bus import Inbound, Message
-from bursar.infra.bus.listen import DURABLE, TRIES_MAX
+from bursar.infra.bus.listen import TRIES_MAX
 from bursar.kit import ids
 from bursar.kit.errors import Overloaded
 from tests.infra.test_bus import cloud_event, emit, everything, has, joined, rows_of, sent
-from tests.support.nats import NatsServer, nats_server
+from tests.support.nats import NatsServer, is_drained, is_listening, nats_server
 from tests.support.service import Service, eventually
 
 
@@ -23,21 +23,6 @@ from tests.support.service import Service, eventually
 async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
     async with nats_server(tmp_path / "nats") as started:
         yield started
-
-
-async def is_listening(server: NatsServer) -> bool:
-    async with server.jetstream() as jetstream:
-        try:
-            await jetstream.consumer_info("PLATFORM", DURABLE)
-        except Exception:
-            return False
-    return True
-
-
-async def is_drained(server: NatsServer) -> bool:
-    async with server.jetstream() as jetstream:
-        info = await jetstream.consumer_info("PLATFORM", DURABLE)
-    return info.num_pending == 0 and info.num_ack_pending == 0
 
 
 async def send(server: NatsServer, body: bytes, headers: dict[str, str] | None = None) -> str:

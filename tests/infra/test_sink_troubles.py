@@ -12,6 +12,7 @@ from bursar.infra.sink import Sink
 from bursar.kit import ids
 from tests.infra.test_events import emit
 from tests.support.service import Service, eventually
+from tests.support.wire import talking
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
@@ -20,20 +21,14 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
 async def answering(speak: Callable[[asyncio.StreamWriter, list[int]], Awaitable[None]]) -> AsyncIterator[str]:
     """A sink's other end. speak: answers the batch of events with these versions."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
-                length = int(head.split("content-length: ")[1].split("\r\n")[0])
-                batch = msgspec.json.decode(await reader.readexactly(length))
-                await speak(writer, [event["sequence"] for event in batch])
-        except (OSError, asyncio.IncompleteReadError):
-            return
-        finally:
-            writer.close()
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
+            length = int(head.split("content-length: ")[1].split("\r\n")[0])
+            batch = msgspec.json.decode(await reader.readexactly(length))
+            await speak(writer, [event["sequence"] for event in batch])
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    async with talking(talk) as url:
+        yield url
 
 
 @asynccontextmanager

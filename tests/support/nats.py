@@ -17,6 +17,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
+from bursar.infra.bus.listen import DURABLE
 from tests.support.ports import free_port
 from tests.support.service import eventually
 
@@ -116,3 +117,20 @@ async def nats_server(directory: Path) -> AsyncIterator[NatsServer]:
         yield server
     finally:
         server.kill()
+
+
+async def is_listening(server: NatsServer) -> bool:
+    """Whether the service's consumer of the platform's events is there."""
+    async with server.jetstream() as jetstream:
+        try:
+            await jetstream.consumer_info("PLATFORM", DURABLE)
+        except Exception:
+            return False
+    return True
+
+
+async def is_drained(server: NatsServer) -> bool:
+    """Whether that consumer has taken all that there was."""
+    async with server.jetstream() as jetstream:
+        info = await jetstream.consumer_info("PLATFORM", DURABLE)
+    return info.num_pending == 0 and info.num_ack_pending == 0

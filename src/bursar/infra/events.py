@@ -174,6 +174,13 @@ update event_cursors set tx = $2, position = $3, failures = 0, retry_at = null, 
 where consumer = $1
 """
 
+LEASE: Final = """
+update event_cursors set lease_until = $2::timestamptz + make_interval(secs => $3)
+where consumer = $1 and (lease_until is null or lease_until < $2) and (retry_at is null or retry_at <= $2)
+returning tx, position
+"""
+"""For who holds no transaction open while others are asked: nobody else is told for so many seconds."""
+
 MOVE_FROM: Final = MOVE.rstrip() + " and tx = $4 and position = $5"
 """Of a cursor that is leased: only from where it was read, so that a worker that slept cannot move it back."""
 

@@ -12,6 +12,7 @@ import msgspec
 
 from bursar.infra.answer import Answer, Answered
 from bursar.infra.db import Database, Query, Tx
+from bursar.infra.reads import Reader
 from bursar.kit.errors import KeyInUse, KeyReused, Problem
 
 KEPT_REFUSALS = frozenset({402, 409, 410, 422})
@@ -75,13 +76,29 @@ async def refuse_known(tx: Tx, claim: Claim) -> None:
     """Raise Answered where the key's answer is kept, KeyInUse where it is OPEN, KeyReused where it came with another
     request.
     """
-    rows = await tx.read(BY_CLAIM, f"{claim.scope} {claim.key}")
+    rows = await tx.read(BY_CLAIM, _named(claim))
     if rows:
-        refuse(claim, rows[0])
+        _refuse(claim, rows[0])
 
 
-def refuse(claim: Claim, row: Any) -> None:
-    """See `refuse_known`."""
+async def refuse_known_already(reader: Reader, claim: Claim | None) -> None:
+    """The same before anybody outside is asked for a command, by what was committed last."""
+    row = await find_known(reader, claim)
+    if claim is not None and row is not None:
+        _refuse(claim, row)
+
+
+async def find_known(reader: Reader, claim: Claim | None) -> Any | None:
+    """What is kept of a key, as last committed; None where nothing is, or there is no key."""
+    rows = [] if claim is None else await reader.query(BY_CLAIM, _named(claim))
+    return rows[0] if rows else None
+
+
+def _named(claim: Claim) -> str:
+    return f"{claim.scope} {claim.key}"
+
+
+def _refuse(claim: Claim, row: Any) -> None:
     if row["digest"] != claim.digest:
         raise KeyReused
     if row["status"] is None:

@@ -11,16 +11,11 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from bursar.infra.events import MOVE_FROM, Event, envelope, follow, read_after
+from bursar.infra.events import LEASE, MOVE_FROM, Event, envelope, follow, read_after
 
 NAME: Final = "http-sink"
 TIMEOUT_SECONDS: Final = 10
-
-LEASE = """
-update event_cursors set lease_until = $2 + interval '30 seconds'
-where consumer = $1 and (lease_until is null or lease_until < $2) and (retry_at is null or retry_at <= $2)
-returning tx, position
-"""
+LEASE_SECONDS: Final = 30
 
 
 class Sink:
@@ -42,7 +37,7 @@ class Sink:
     async def advance(self) -> int:
         """Post the next events and move the cursor. Returns how many were taken by the sink."""
         database = self.app.database
-        cursor = await database.pool.fetchrow(LEASE, NAME, self.app.clock.now())
+        cursor = await database.pool.fetchrow(LEASE, NAME, self.app.clock.now(), LEASE_SECONDS)
         if cursor is None:
             return 0
         events, (tx, position) = await read_after(database.pool, cursor)

@@ -1,7 +1,7 @@
 """What all steps with a provider share: who asks for one, and booking an outcome that has to be booked."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import asyncpg
 import msgspec
@@ -17,6 +17,9 @@ from bursar.kit.errors import Overloaded, RowBusy
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+UNAVAILABLE_RETRY_SECONDS: Final = 5
+"""After which a caller may try again what its provider could not be asked for."""
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -20,7 +20,6 @@ from bursar.domains.disputes.model import (
 )
 from bursar.domains.disputes.notices import can_ask, find_state, once
 from bursar.domains.disputes.schemas import CloseDispute, CreateDispute, StageEvidence, render
-from bursar.domains.disputes.settle import UNAVAILABLE_RETRY_SECONDS
 from bursar.domains.disputes.steps import refuse_under_way
 from bursar.domains.payments import service as payments
 from bursar.domains.payments.model import Payment, ProviderUnavailable
@@ -30,7 +29,7 @@ from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx, found
 from bursar.infra.idempotency import Claim
 from bursar.infra.jobs import NotYet
-from bursar.infra.steps import Asked
+from bursar.infra.steps import UNAVAILABLE_RETRY_SECONDS, Asked
 from bursar.kit.machine import match_version
 from bursar.providers.port import BankNews
 

@@ -14,6 +14,7 @@ from bursar.infra import idempotency, jobs
 from bursar.infra.answer import Answer, accepted, ok, refusal
 from bursar.infra.db import Tx
 from bursar.infra.idempotency import Claim
+from bursar.infra.steps import UNAVAILABLE_RETRY_SECONDS
 from bursar.kit.errors import Problem
 from bursar.providers.port import (
     ActionRequired,
@@ -32,7 +33,6 @@ LOOK: Final = "dispute.look"
 """The job that asks the provider how a dispute stands."""
 
 INQUIRY_FIRST_SECONDS: Final = 1
-UNAVAILABLE_RETRY_SECONDS: Final = 5
 
 
 async def settle_in(tx: Tx, dispute_id: str, attempt_id: str, outcome: Outcome, *, claim: Claim | None) -> Answer:

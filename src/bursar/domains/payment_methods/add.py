@@ -22,9 +22,9 @@ from bursar.domains.payment_methods.model import (
     with_details,
 )
 from bursar.domains.payment_methods.schemas import CreatePaymentMethod, render
-from bursar.domains.payment_methods.serial import refuse_known, serially
+from bursar.domains.payment_methods.serial import serially
 from bursar.domains.routing.model import ProviderNotConfigured
-from bursar.infra import personal
+from bursar.infra import idempotency, personal
 from bursar.infra.answer import Answer, created
 from bursar.infra.db import Origin, Tx
 from bursar.infra.idempotency import Claim
@@ -53,7 +53,7 @@ async def add(app: App, origin: Origin, claim: Claim | None, request: CreatePaym
     )
     if given.provider is not None and given.provider not in app.providers:
         raise ProviderNotConfigured(f"there is: {', '.join(app.providers)}")
-    await refuse_known(app, claim)
+    await idempotency.refuse_known_already(app.reader, claim)
     provider, outcome = given.provider, None
     if await _may_be_added(app, request.customer_id, given):
         provider, outcome = await _checked(app, claim, given)

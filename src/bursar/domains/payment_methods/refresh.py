@@ -4,7 +4,7 @@ from bursar.domains.context import App
 from bursar.domains.payment_methods import service
 from bursar.domains.payment_methods.model import PaymentMethod, VerificationNotOffered, refuse_removed
 from bursar.domains.payment_methods.schemas import render
-from bursar.domains.payment_methods.serial import refuse_known
+from bursar.infra import idempotency
 from bursar.infra.answer import Answer, accepted
 from bursar.infra.db import SYSTEM, Origin
 from bursar.infra.idempotency import Claim
@@ -25,7 +25,7 @@ async def refresh(
     more. Emits payment_method.updated, .renewed or .verification_failed. Raises VerificationNotOffered,
     PaymentMethodUnusable, RowBusy.
     """
-    await refuse_known(app, claim)
+    await idempotency.refuse_known_already(app.reader, claim)
     match_version(method.version, expected_version)
     refuse_removed(method)
     for name, token in method.provider_tokens.items():

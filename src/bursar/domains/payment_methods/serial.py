@@ -7,7 +7,6 @@ import asyncpg
 
 from bursar.domains.context import App
 from bursar.domains.payment_methods.default import mend
-from bursar.infra import idempotency
 from bursar.infra.answer import Answer
 from bursar.infra.commands import Command
 from bursar.infra.db import Origin, Tx
@@ -39,10 +38,3 @@ async def serially(
             await mend(app, customer_id)
             return answer
     raise AssertionError("the last try returns or raises")
-
-
-async def refuse_known(app: App, claim: Claim | None) -> None:
-    """Answer a key that is known before anybody outside is asked for it. Raises Answered, KeyInUse, KeyReused."""
-    if claim is not None:
-        for row in await app.reader.query(idempotency.BY_CLAIM, f"{claim.scope} {claim.key}"):
-            idempotency.refuse(claim, row)

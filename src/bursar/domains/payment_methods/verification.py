@@ -22,8 +22,8 @@ from bursar.domains.payment_methods.model import (
     with_details,
 )
 from bursar.domains.payment_methods.schemas import VerifyPaymentMethod, render
-from bursar.domains.payment_methods.serial import refuse_known, serially
-from bursar.infra import jobs
+from bursar.domains.payment_methods.serial import serially
+from bursar.infra import idempotency, jobs
 from bursar.infra.answer import Answer, accepted, ok, refusal
 from bursar.infra.db import SYSTEM, Origin, Tx
 from bursar.infra.idempotency import Claim
@@ -55,7 +55,7 @@ async def verify(
     Raises VerificationNotOffered, MicroDepositsUnderWay, MicroDepositsNotSent, AmountsWrong, PaymentMethodDeclined,
     RowBusy.
     """
-    await refuse_known(app, claim)
+    await idempotency.refuse_known_already(app.reader, claim)
     refuse_removed(method)
     match_version(method.version, expected_version)
     if method.type is not MethodType.BANK_ACCOUNT:

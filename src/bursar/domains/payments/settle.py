@@ -29,6 +29,7 @@ from bursar.infra import idempotency, jobs
 from bursar.infra.answer import Answer, accepted, ok, refusal
 from bursar.infra.db import Tx
 from bursar.infra.idempotency import Claim
+from bursar.infra.steps import UNAVAILABLE_RETRY_SECONDS
 from bursar.kit.errors import Problem
 from bursar.providers.port import (
     ActionRequired,
@@ -45,7 +46,6 @@ INQUIRE = "payment.inquire"
 """The job that asks a provider what became of an attempt."""
 
 INQUIRY_FIRST_SECONDS = 1
-UNAVAILABLE_RETRY_SECONDS = 5
 
 
 async def settle_in(

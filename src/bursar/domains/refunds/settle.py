@@ -15,6 +15,7 @@ from bursar.infra import idempotency, jobs
 from bursar.infra.answer import Answer, accepted, ok, refusal
 from bursar.infra.db import Tx
 from bursar.infra.idempotency import Claim
+from bursar.infra.steps import UNAVAILABLE_RETRY_SECONDS
 from bursar.kit import ids
 from bursar.kit.errors import Problem
 from bursar.providers.port import ActionRequired, Approved, Declined, Outcome, Pending, Unavailable, Unknown
@@ -23,7 +24,6 @@ INQUIRE: Final = "refund.inquire"
 """The job that asks a provider what became of a refund."""
 
 INQUIRY_FIRST_SECONDS: Final = 1
-UNAVAILABLE_RETRY_SECONDS: Final = 5
 
 
 def send(

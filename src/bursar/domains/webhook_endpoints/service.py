@@ -242,7 +242,7 @@ async def _refuse_inside(app: App, claim: Claim | None, url: str) -> None:
     """Raise Invalid where a URL's host is inside. A host that does not resolve now may do so later; of a claim that was
     answered nothing is asked again.
     """
-    if claim is not None and await app.reader.query(idempotency.BY_CLAIM, f"{claim.scope} {claim.key}"):
+    if await idempotency.find_known(app.reader, claim) is not None:
         return
     target = address.parse(url)
     refused = await send.is_refused(target.host, target.port, private=app.settings.delivery_private_networks)

@@ -43,9 +43,9 @@ async def look(app: App) -> None:
         return
     now = app.clock.now()
     until = await store.begin_logs(app.database, names, now)
-    async with app.database.transaction(now=now) as tx:
-        for name in names:
-            if until[name] <= now - SETTLED - timedelta(minutes=minutes):
+    if due := [name for name in names if until[name] <= now - SETTLED - timedelta(minutes=minutes)]:
+        async with app.database.transaction(now=now) as tx:
+            for name in due:
                 defer_fetching(tx, name)
 
 

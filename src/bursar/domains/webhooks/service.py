@@ -70,9 +70,7 @@ async def process_now(app: App, claim: Claim | None, webhook_id: str, *, expecte
     """Make the next attempt now, in this request. Emits what the webhook's table names. Idempotent by the claim. Raises
     InvalidTransition unless it is RECEIVED or FAILED.
     """
-    if claim is not None:
-        for row in await app.reader.query(idempotency.BY_CLAIM, f"{claim.scope} {claim.key}"):
-            idempotency.refuse(claim, row)
+    await idempotency.refuse_known_already(app.reader, claim)
     webhook = await get(app, webhook_id)
     match_version(webhook.version, expected_version)
     if webhook.status not in WAITING:

@@ -23,7 +23,7 @@ from nats.errors import Error
 from nats.js import JetStreamContext, api
 from nats.js.errors import APIError, NotFoundError
 
-from bursar.infra.events import MOVE_FROM, Event, envelope, read_after
+from bursar.infra.events import LEASE, MOVE_FROM, Event, envelope, read_after
 
 log = structlog.get_logger()
 
@@ -42,12 +42,6 @@ KEPT_MAX: Final = 20_000_000
 DUPLICATE_WINDOW_SECONDS: Final = 600
 REFUSED_OUT_OF_ORDER: Final = frozenset({10070, 10071})
 """JetStream's codes for a wrong last message id and a wrong last sequence."""
-
-LEASE: Final = """
-update event_cursors set lease_until = $2::timestamptz + make_interval(secs => $3)
-where consumer = $1 and (lease_until is null or lease_until < $2) and (retry_at is null or retry_at <= $2)
-returning tx, position
-"""
 
 
 class Publisher:
