@@ -109,7 +109,7 @@ async def served() -> AsyncIterator[Served]:
         yield made
     finally:
         await asyncio.to_thread(made.process.stop)
-        shutil.rmtree(directory)
+        shutil.rmtree(directory, ignore_errors=True)  # a killed PostgreSQL may still be leaving
 
 
 @asynccontextmanager
@@ -180,5 +180,5 @@ def shown(pid: int) -> str:
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         return f"{pid} {command} waits in {Path(f'/proc/{pid}/wchan').read_text()}"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return f"{pid} has just ended"

@@ -91,23 +91,24 @@ class TestExpiry:
         assert await api.show(cancelled["id"]) == cancelled
 
     async def test_that_cannot_be_given_back_is_not_tried_all_the_time(
-        self, api: Api, service: Service, monkeypatch: pytest.MonkeyPatch
+        self, private: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """And it keeps nobody else from being given back."""
         monkeypatch.setattr(jobs, "SWEEP_SIZE", 1)
+        api = private.api.as_("service")
         stuck = await api.authorized(paymentMethodId="pm_sandbox_capture_unavailable")
         other = await api.authorized()
-        service.clock.advance(days=8)
+        private.clock.advance(days=8)
         for _ in range(5):
-            await service.run_schedule("payments.expire")
-            service.clock.advance(seconds=5)
+            await private.run_schedule("payments.expire")
+            private.clock.advance(seconds=5)
 
         assert (await api.show(other["id"]))["status"] == "EXPIRED"
         count = "select count(*) from events where stream = $1 and type = 'payment.void_requested'"
-        assert (await service.fetch(count, stuck["id"]))[0][0] == 1
-        service.clock.advance(hours=1)
-        await service.run_schedule("payments.expire")
-        assert (await service.fetch(count, stuck["id"]))[0][0] == 2
+        assert (await private.fetch(count, stuck["id"]))[0][0] == 1
+        private.clock.advance(hours=1)
+        await private.run_schedule("payments.expire")
+        assert (await private.fetch(count, stuck["id"]))[0][0] == 2
 
 
 class TestAction:
