@@ -27,6 +27,7 @@ WEBHOOK_ID: Final = "8PT597110X687430LKGECATA"
 COMMON_NAME: Final = "messageverificationcerts.paypal.com"
 CERTIFICATE_PATH: Final = "/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270"
 ALGORITHM: Final = "SHA256withRSA"
+KEPT_SECONDS: Final = 30 * 86_400
 
 
 class Notifications:
@@ -79,6 +80,8 @@ class Notifications:
         """A page of what was told, oldest first; the next one is at the link, whose parameters no document names."""
         query = request.query
         start, end = query.get("start_time", ""), query.get("end_time", "9999")
+        if start and datetime.fromisoformat(start).timestamp() < request.now - KEPT_SECONDS:
+            raise Refusal(error(400, name="INVALID_REQUEST", message="start_time is more than 30 days ago"))
         found = [event for event in self.webhooks.events if start <= event["create_time"] <= end]
         size, place = int(query.get("page_size", 10)), int(query.get("index_id", 0))
         links = [link(request.base_url + request.path, "self")]

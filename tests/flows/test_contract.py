@@ -1,8 +1,6 @@
 """Promises of the HTTP contract that hold for every resource: keys, rates, paths, pages, and who sees what."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -17,10 +15,13 @@ from tests.support.api import CORE, Api, fields_of, json_of, problem_of, unique
 from tests.support.methods import ACTION_NUMBER, METHODS, add, card, provider_token
 from tests.support.reconciliations import PATH as RECONCILIATIONS
 from tests.support.service import Service
+from tests.support.wire import connected
 
+EVENTS = "/api/v1/integration-events"
 JOBS = "/api/v1/jobs"
 NOBODY = "00000000-0000-7000-8000-000000000000"
 RATE = 2
+READ_SECONDS_MAX = 30
 FILL_JOBS = """
 insert into jobs (id, kind, args, status, run_at, attempts, last_error)
 select ('019b7966-e200-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'test.given_up', '{}', 'DEAD', now(), 20, 'broke'
@@ -51,7 +52,7 @@ class TestRateLimit:
     async def test_is_told_where_it_is_reached(self, serve: Serve) -> None:
         async with serve(rate_limit_customer_per_second=RATE, rate_limit_per_second=RATE) as service:
             for caller in (service.api.as_("customer", customer_id="c-1"), service.api.as_("service")):
-                answers = await asyncio.gather(*(caller.get(f"{CORE}/customer/c-1") for _ in range(5 * RATE)))
+                answers = await asyncio.gather(*(caller.get(f"{CORE}/customer/c-1") for _ in range(25 * RATE)))
                 refused = next(answer for answer in answers if answer.status_code == 429)
                 problem_of(refused, 429, "rate_limited")
                 assert refused.headers["ratelimit-policy"] == f'"caller";q={RATE};w=1'
@@ -76,19 +77,6 @@ class TestPath:
     @pytest.mark.parametrize("path", ["%2e", "%", "%zz", "%ff", "%ed%a0%80", "%00", "a%2Fb", "%2F", "%0d%0aX-A:b"])
     async def test_of_nothing_is_not_found(self, api: Api, path: str) -> None:
         problem_of(await api.get(f"{CORE}/{path}"), 404, "not_found")
-
-
-@asynccontextmanager
-async def connected(service: Service) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection to the service, without a client between."""
-    host, _, port = service.client.base_url.netloc.decode().partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
 
 
 async def pour(writer: asyncio.StreamWriter, more: bytes) -> None:
@@ -136,7 +124,7 @@ class TestHead:
                 await writer.drain()
                 await asyncio.sleep(0.05)
             answers = 0
-            while answers < 2 and (line := await asyncio.wait_for(reader.readline(), 5)):
+            while answers < 2 and (line := await asyncio.wait_for(reader.readline(), READ_SECONDS_MAX)):
                 answers += b"HTTP/1.1 200 OK" in line
         assert answers == 2
         shown = await api.show(payment["id"])
@@ -147,7 +135,7 @@ class TestHead:
         async with connected(service) as (reader, writer):
             writer.write(offer * 2_000)
             answers = 0
-            while answers < 2_000 and (line := await asyncio.wait_for(reader.readline(), 5)):
+            while answers < 2_000 and (line := await asyncio.wait_for(reader.readline(), READ_SECONDS_MAX)):
                 answers += b"HTTP/1.1 200 OK" in line
         assert answers == 2_000
 
@@ -157,7 +145,7 @@ class TestHead:
         async with connected(service) as (reader, writer):
             writer.write(f"POST {CORE} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
             writer.write(b"%x\r\n%s\r\n0\r\nAuthorization: Bearer %s\r\n\r\n" % (len(body), body, api.bearer.encode()))
-            assert (await asyncio.wait_for(reader.readline(), 5)).split(b" ")[1] == b"401"
+            assert (await asyncio.wait_for(reader.readline(), READ_SECONDS_MAX)).split(b" ")[1] == b"401"
 
     async def test_as_long_as_it_may_be_is_served_again_and_again(self, service: Service, api: Api) -> None:
         for _ in range(3):
@@ -276,6 +264,23 @@ class TestDocument:
         ):
             problem_of(await admin.call("POST", path, body), 404, "not_found")
             assert "404" in document["paths"][path]["post"]["responses"]
+
+    async def test_says_that_an_event_may_have_come_before(self, service: Service) -> None:
+        document, sender = json_of(await service.api.get("/openapi.json"), 200), service.api.as_("service")
+        event = {"specversion": "1.0", "id": unique("event"), "source": "/shop", "type": "order.seen", "data": {}}
+        for status in (202, 200):
+            json_of(await sender.call("POST", EVENTS, event), status)
+            assert str(status) in document["paths"][EVENTS]["post"]["responses"]
+
+    async def test_says_that_a_vendor_asks_about_itself(self, service: Service) -> None:
+        document, vendor = (
+            json_of(await service.api.get("/openapi.json"), 200),
+            service.api.as_("vendor", vendorId="v-1"),
+        )
+        asked = {"vendorId": "v-2", "amount": 100, "currency": "EUR"}
+        for path in ("/api/v1/commission-rules/calculate", "/api/v1/commission-rules/best-applicable"):
+            problem_of(await vendor.get(path, **asked), 404, "not_found")
+            assert "404" in document["paths"][path]["get"]["responses"]
 
     async def test_says_that_a_key_or_a_query_may_not_be_readable(self, service: Service, api: Api) -> None:
         document = json_of(await service.api.get("/openapi.json"), 200)

@@ -174,6 +174,21 @@ class TestPayPal:
             refund = json_of(await at.api.get(f"{REFUNDS}/{row['id']}"), 200)
             assert (refund["status"], refund["amount"]) == ("COMPLETED", 300)
 
+    async def test_a_log_that_has_forgotten_where_it_was_read_is_read_on(self, serve: Serve, tmp_path: Path) -> None:
+        async with paypal_shop(serve, tmp_path) as at:
+            at.there.webhooks.url = None
+            await begun(at.service)
+            at.service.clock.advance(days=40)
+            at.there.clock.advance(40 * 86_400)
+            payment = await at.captured()
+            await at.there_is("refunds", capture_id=at.capture_id(payment), amount=300)
+            now = at.service.clock.now()
+            await look(at.service)
+            (read,) = await at.service.fetch(LOGS)
+            assert read["read_until"] > now
+            (row,) = await at.service.fetch("select status from refunds where payment_id = $1", payment["id"])
+            assert row["status"] == "COMPLETED"
+
     async def test_an_entry_that_is_no_event_keeps_nothing_back(self, serve: Serve, tmp_path: Path) -> None:
         async with paypal_shop(serve, tmp_path) as at:
             at.there.webhooks.url = None

@@ -44,14 +44,15 @@ def luhn(number: str) -> bool:
 
 
 def numbers(brand: Brand) -> st.SearchStrategy[str]:
-    """Whole numbers of a range."""
+    """Whole numbers of a range, without those of a narrower one within it."""
     width = len(str(brand.first))
 
     def of_length(length: int) -> st.SearchStrategy[str]:
         rest = st.text("0123456789", min_size=length - width - 1, max_size=length - width - 1)
         return st.tuples(st.integers(brand.first, brand.last), rest).map(lambda n: with_check_digit(f"{n[0]}{n[1]}"))
 
-    return st.sampled_from(sorted(brand.lengths)).flatmap(of_length)
+    whole = st.sampled_from(sorted(brand.lengths)).flatmap(of_length)
+    return whole.filter(lambda number: brand_of(number) == brand)
 
 
 any_number = st.sampled_from([brand for brand in RANGES if max(brand.lengths) >= LENGTH_MIN]).flatmap(numbers)

@@ -41,7 +41,7 @@ async def create_commission_rule(call: Call, body: CreateRule) -> Answer:
     return await service.create(call.bursar, call.origin(), call.claim(), body)
 
 
-@router.get("/calculate", response_model=CalculationView)
+@router.get("/calculate", response_model=CalculationView, responses={404: {}})
 async def calculate_commission(call: Call, query: Asked) -> Answer:
     """The commission on a transaction, how it comes about, and why other rules do not count."""
     _must_be_of(call, query.vendor_id)
@@ -52,7 +52,7 @@ async def calculate_commission(call: Call, query: Asked) -> Answer:
     return ok(render_calculation(facts, choice, engine.commission(choice.winner, facts)))
 
 
-@router.get("/best-applicable", response_model=BestRuleView)
+@router.get("/best-applicable", response_model=BestRuleView, responses={404: {}})
 async def find_best_commission_rule(call: Call, query: Asked) -> Answer:
     """The rule that counts for a transaction, and why other rules do not."""
     _must_be_of(call, query.vendor_id)

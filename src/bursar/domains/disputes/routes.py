@@ -63,7 +63,7 @@ async def create_dispute(call: Call, body: CreateDispute) -> Answer:
     return await service.create(call.bursar, call.origin(), call.claim(), body)
 
 
-@router.put("/{id}/evidence", response_model=DisputeView)
+@router.put("/{id}/evidence", response_model=DisputeView, responses={410: {}})
 async def stage_dispute_evidence(call: Call, id: ResourceId, body: StageEvidence) -> Answer:
     """Put evidence beside what is there. It is handed in by submit, or by itself an hour before the deadline."""
     call.allow(CONTESTERS)

@@ -26,8 +26,17 @@ log = structlog.get_logger()
 SETTLED: Final = timedelta(minutes=5)
 """Younger events may be on their way, or not be in the log yet."""
 
-RANGE_MAX: Final = timedelta(minutes=5)
-"""Of a log that is read at once; how far it has been read is noted after each."""
+RANGE_MIN: Final = timedelta(minutes=5)
+RANGE_MAX: Final = timedelta(hours=6)
+"""Of a log that is read at once, twice as much each time while little is in it; how far it has been read is noted after
+each.
+"""
+
+LITTLE: Final = 100
+"""Events."""
+
+FORGOTTEN_BEFORE: Final = timedelta(hours=1)
+"""How long before its time a provider may forget an event: clocks differ, and reading takes a while."""
 
 RUN_SECONDS: Final = 60.0
 RANGE_SECONDS: Final = 240.0
@@ -58,20 +67,34 @@ async def fetch(app: App, args: dict[str, Any]) -> None:
     if not isinstance(shown, EventLog):
         return
     began, end = time.monotonic(), app.clock.now() - SETTLED
-    since = await store.log_read_until(app.database, name)
+    since, at_once = await _from(app, name, shown), RANGE_MIN
     while since < end and time.monotonic() - began < RUN_SECONDS:
-        until = min(since + RANGE_MAX, end)
+        until = min(since + at_once, end)
         try:
-            await _read(app, name, shown, since, until)
+            count = await _read(app, name, shown, since, until)
         except ReportUnavailable as error:
             log.warning("webhook.log_unavailable", provider=name, reason=str(error))
             return
         await store.note_log_read(app.database, name, since, until)
-        since = until
+        since, at_once = until, min(2 * at_once, RANGE_MAX) if count <= LITTLE else RANGE_MIN
 
 
-async def _read(app: App, name: str, shown: EventLog, since: datetime, until: datetime) -> None:
+async def _from(app: App, name: str, shown: EventLog) -> datetime:
+    """Where to read on in a provider's log. What it has forgotten since is passed over, and said."""
+    since = await store.log_read_until(app.database, name)
+    begins = app.clock.now() - shown.events_kept + FORGOTTEN_BEFORE
+    if since >= begins:
+        return since
+    log.error("webhook.log_forgotten", provider=name, since=since.isoformat(), until=begins.isoformat())
+    await store.note_log_read(app.database, name, since, begins)
+    return begins
+
+
+async def _read(app: App, name: str, shown: EventLog, since: datetime, until: datetime) -> int:
+    """Take in what is missing of a part of the log. Returns how many events are in that part."""
+    count = 0
     async for page in shown.events(since=since, until=until):
+        count += len(page)
         told = [event for event in page if handlers.find(name, event.type).handle is not None]
         known = await store.known_events(app.database, name, [event.id for event in told])
         missing = [event for event in told if event.id not in known]
@@ -80,6 +103,7 @@ async def _read(app: App, name: str, shown: EventLog, since: datetime, until: da
         if missing:
             log.warning("webhook.missed", provider=name, count=len(missing))
             observe.WEBHOOKS_MISSED.labels(name).inc(len(missing))
+    return count
 
 
 async def _take_in(app: App, name: str, logged: Logged) -> None:

@@ -1,5 +1,6 @@
 """How the API is served: by uvicorn, as lean as it goes."""
 
+import asyncio
 from typing import Any, Final
 
 import httptools
@@ -9,21 +10,44 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_SIZE_MAX: Final = 64 * 1024
 """Bytes of a request's line and headers, or of its trailers, that are gathered before they are whole."""
 
+READ_SECONDS: Final = 60
+"""Within which a head has to be whole once its connection or its first byte is there, and a body has to go on."""
+
 BACKLOG: Final = 2_048
 KEEP_ALIVE_SECONDS: Final = 75  # longer than clients keep idle connections, so that they close first
 SHUTDOWN_SECONDS: Final = 8
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, which by itself gathers a head of any length, takes trailers for headers, and loses the body of a
-    request that offers an upgrade, as Java's client does: here it is read as if it did not offer one.
+    """uvicorn's, which by itself gathers a head of any length, waits for its end for ever, takes trailers for headers,
+    and loses the body of a request that offers an upgrade, as Java's client does: here it is read as if it did not
+    offer one.
     """
 
     _gathered = 0
+    _is_whole = True
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request, but not for ever."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._stop_waiting()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser; hang up on what it cannot read, and on a head that is too long."""
         self._unset_keepalive_if_required()
+        self._feed(data)
+        if self._is_whole and not self._gathered:
+            self._stop_waiting()
+        elif self._patience is None or not self._gathered:
+            self._wait()
+
+    def _feed(self, data: bytes) -> None:
         self._gathered += len(data)
         while data:
             try:
@@ -41,6 +65,7 @@ class Protocol(HttpToolsProtocol):
         """Begin to answer, unless the head is to be read again."""
         self._gathered = 0
         if not self._offers_upgrade():
+            self._is_whole = False
             super().on_headers_complete()
             self.headers = []  # where trailers go, which nobody reads
 
@@ -53,7 +78,23 @@ class Protocol(HttpToolsProtocol):
         """Expect the next head."""
         self._gathered = 0
         if not self._offers_upgrade():
+            self._is_whole = True
             super().on_message_complete()
+
+    def _wait(self) -> None:
+        self._stop_waiting()
+        self._patience = self.loop.call_later(READ_SECONDS, self._hang_up)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _hang_up(self) -> None:
+        if self.flow.read_paused:  # it is we who do not read on
+            self._wait()
+        else:
+            self.transport.close()
 
     def _offers_upgrade(self) -> bool:
         return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"

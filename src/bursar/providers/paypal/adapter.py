@@ -1,7 +1,7 @@
 """The adapter: which of PayPal's calls a request is, and what a call that failed means as an outcome."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -112,6 +112,11 @@ class PayPal:
     async def movements(self, *, since: datetime, until: datetime) -> list[Movement]:
         """Every movement of [since, until), oldest first, by PayPal's own account. Raises ReportUnavailable."""
         return await search.movements(self._client, since=since, until=until)
+
+    @property
+    def events_kept(self) -> timedelta:
+        """How far back PayPal's log goes."""
+        return events.KEPT
 
     def events(self, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
         """The events from `since` to `until`, page by page. Raises ReportUnavailable."""

@@ -1,7 +1,7 @@
 """PayPal's own list of the events of our webhooks: what it has told, or tried to tell, in the last 30 days."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,6 +15,9 @@ from bursar.providers.port import Logged, ReportUnavailable
 log = structlog.get_logger()
 
 EVENTS: Final = "/v1/notifications/webhooks-events"
+KEPT: Final = timedelta(days=30)
+"""What is asked for from before that is refused."""
+
 PAGE_SIZE: Final = 20
 """Events of 50 kB each fit into the answer that the client takes."""
 

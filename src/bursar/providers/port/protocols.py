@@ -3,7 +3,7 @@ files with a bank.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -80,6 +80,11 @@ class Logged(msgspec.Struct, frozen=True):
 @runtime_checkable
 class EventLog(Protocol):
     """A provider that shows what it has told us, so that what did not arrive can be had."""
+
+    @property
+    def events_kept(self) -> timedelta:
+        """How far back the log goes."""
+        ...
 
     def events(self, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
         """The events from `since` to `until`, page by page. Raises ReportUnavailable."""

@@ -149,6 +149,11 @@ class Stripe:
         """Every balance transaction of [since, until), oldest first. Raises ReportUnavailable."""
         return await reports.movements(self._calls, since=since, until=until)
 
+    @property
+    def events_kept(self) -> timedelta:
+        """How far back Stripe's log goes."""
+        return events.KEPT
+
     def events(self, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
         """The events from `since` to `until`, page by page. Raises ReportUnavailable."""
         return events.events(self._calls, since=since, until=until)

@@ -1,8 +1,9 @@
 """Stripe's own log of events: what it has told, or tried to tell, in the last 30 days."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
+from typing import Final
 
 import msgspec
 import stripe
@@ -13,6 +14,8 @@ from bursar.providers.stripe.answers import Garbage, LoggedEvent, read
 from bursar.providers.stripe.calls import PAGE_SIZE, Calls
 
 log = structlog.get_logger()
+
+KEPT: Final = timedelta(days=30)
 
 
 async def events(calls: Calls, *, since: datetime, until: datetime) -> AsyncIterator[list[Logged]]:
