@@ -9,7 +9,10 @@ from bursar.infra import jobs
 from bursar.infra.jobs import JobType, Worker
 from tests.support.service import Service, eventually
 
-LEASE_SECONDS = 0.3
+LEASE_SECONDS = 3
+"""Short, and yet longer than a busy machine may keep a renewal waiting."""
+
+RUN_SECONDS = LEASE_SECONDS * 1.5
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +31,7 @@ class TestLease:
 
         async def run(_: Any, args: dict[str, Any]) -> None:
             began.append(0)
-            await asyncio.sleep(LEASE_SECONDS * 5)
+            await asyncio.sleep(RUN_SECONDS)
 
         workers = [Worker(private.app, {"test": JobType("test", run)}, []) for _ in range(2)]
         await defer(private)
@@ -59,7 +62,7 @@ class TestLease:
         await eventually(lambda: bool(runs))
         other = Worker(private.app, worker.types, [])
         assert await other.run_due() == 0
-        await asyncio.sleep(LEASE_SECONDS)
+        private.clock.advance(seconds=LEASE_SECONDS)
         assert await other.run_due() == 1
         runs[0].set()
         await dead
@@ -73,7 +76,7 @@ class TestLease:
 
         async def long(_: Any, args: dict[str, Any]) -> None:
             began.append("long")
-            await asyncio.sleep(LEASE_SECONDS * 5)
+            await asyncio.sleep(RUN_SECONDS)
 
         await private.fetch(
             """create trigger jobs_keep before delete on jobs for each row when (old.kind = 'short')

@@ -1,6 +1,7 @@
 """Disputes that people write down and close, who may do what, lists, and debits that banks bring back. Over HTTP."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -140,7 +141,7 @@ class TestClosing:
 
     @pytest.mark.usefixtures("silent")
     async def test_nothing_is_handed_in_by_itself_that_a_person_has_to(self, quarrel: Quarrel) -> None:
-        due_at = quarrel.service.clock.now().isoformat()[:10] + "T23:59:59Z"
+        due_at = (quarrel.service.clock.now() + timedelta(hours=20)).isoformat()
         dispute = json_of(await quarrel.by_hand(await quarrel.captured(), evidenceDueAt=due_at), 201)
         await quarrel.stage(dispute, receipt="r")
         quarrel.service.clock.advance(days=1)

@@ -19,6 +19,7 @@ from tests.support.database import cloned
 from tests.support.service import Service, eventually, serving
 
 AMOUNTS = (1_000, 2_500, 4_000, 2_500)
+SEALED_SECONDS_MAX = 60
 
 
 class History:
@@ -68,10 +69,10 @@ async def made_history(server_url: str, template: str, data_dir: Path) -> AsyncI
             api = service.api.as_("service")
             for amount in AMOUNTS[:-1]:
                 await _check_out(api, amount)
-                await eventually(lambda: _all_sealed(service))
+                await eventually(lambda: _all_sealed(service), SEALED_SECONDS_MAX)
             json_of(await api.authorize((await api.create_payment(paymentMethodId="pm_sandbox_declined"))["id"]), 402)
             await _check_out(api, 700, currency="JPY")
-            await eventually(lambda: _all_sealed(service))
+            await eventually(lambda: _all_sealed(service), SEALED_SECONDS_MAX)
             await _check_out(api, AMOUNTS[-1])
         yield url
 
@@ -93,7 +94,7 @@ async def _all_sealed(service: Service) -> bool:
 @asynccontextmanager
 async def cloned_history(server_url: str, original: str, data_dir: Path) -> AsyncIterator[History]:
     """A clone of it, whose triggers and foreign keys are silenced for its owner's connection."""
-    await eventually(lambda: _is_left(original))
+    await eventually(lambda: _is_left(original), SEALED_SECONDS_MAX)
     async with cloned(server_url, original.rpartition("/")[2]) as url:
         connection = await asyncpg.connect(url)
         try:

@@ -40,11 +40,13 @@ def card(number: Any = "", **changes: Any) -> dict[str, Any]:
 
 
 def us_account(number: str | None = None, **changes: Any) -> dict[str, Any]:
-    """A bank account in the US."""
+    """A bank account in the US, with a new number where none is given: one whose ending means nothing to the banks that
+    stand in for others.
+    """
     account = {
         "country": "US",
         "routingNumber": US_ROUTING,
-        "accountNumber": number or f"77{next(_numbers):08d}",
+        "accountNumber": number or f"77{next(_numbers):06d}000",
         "holderName": "Ann Onymous",
         **changes,
     }

@@ -25,9 +25,7 @@ READERS: Final = frozenset({"service", "admin", "support"})
 Filter = Annotated[ListIntegrationEvents, Query()]
 
 
-@router.post(
-    "", status_code=202, response_model=IntegrationEventView, responses={200: {"model": IntegrationEventView}}
-)
+@router.post("", status_code=202, response_model=IntegrationEventView, responses={200: {"model": IntegrationEventView}})
 async def receive_integration_event(call: Call, body: CloudEvent) -> Answer:
     """Tell us what happened elsewhere, as a CloudEvent; 202, and 200 with what became of it where it came before."""
     call.allow(SENDERS)
