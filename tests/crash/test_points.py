@@ -27,7 +27,9 @@ KINDS = {
     "capture": (["authorize"], "capture", {"amount": 60}, "CAPTURED"),
     "cancel": (["authorize"], "cancel", {"reason": "gone"}, "CANCELLED"),
 }
-RECOVERED_SECONDS_MAX = 20
+RECOVERED_SECONDS_MAX = 60
+INQUIRED_AFTER = {"BURSAR_INQUIRY_AFTER_SECONDS": "4"}
+"""So that no worker asks about what a test is still sending: what is asked about first is never done."""
 
 
 class Asked:
@@ -96,6 +98,7 @@ async def asked(database_url: str, tmp_path: Path) -> AsyncIterator[list[Asked]]
         ground(tmp_path, database_url) as field,
         httpx.AsyncClient(timeout=30, trust_env=False, headers={"authorization": f"Bearer {field.token}"}) as client,
     ):
+        field.env |= INQUIRED_AFTER
         field.new_worker()
         bases = [field.new_api() for _ in KINDS]
         await field.ready()
@@ -115,7 +118,7 @@ async def begin(asked: list[Asked]) -> None:
             open_attempts = await connection.fetchval("select count(*) from payments where attempts <> '[]'")
             return bool(open_attempts == len(asked))
 
-        await eventually(are_intended)
+        await eventually(are_intended, 30)
 
 
 async def kill_all(asked: list[Asked]) -> None:
@@ -167,8 +170,9 @@ class TestKilledApi:
         await check_once(asked)
 
     async def test_in_the_middle_of_settling(self, asked: list[Asked]) -> None:
-        async with locked_after_begin(asked, "lock table events in exclusive mode"):
-            await eventually(lambda: writers_that_wait(asked[0].field, len(asked)))
+        field = asked[0].field
+        async with field.connection() as eye, locked_after_begin(asked, "lock table events in exclusive mode"):
+            await eventually(lambda: writers_that_wait(eye, len(asked)))
             await kill_all(asked)
         await check_once(asked)
 
@@ -201,14 +205,19 @@ def effects(field: Ground) -> int:
         return len(books.by_key)
 
 
-async def writers_that_wait(field: Ground, count: int) -> bool:
-    """Whether so many connections of the service wait for a lock."""
-    async with field.connection() as connection:
-        waiting = await connection.fetchval(
-            """select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-               and query like 'select write_batch%'"""
-        )
+async def writers_that_wait(eye: Any, count: int, query: str = "select write_batch%") -> bool:
+    """Whether so many connections of the service wait for a lock with such a query. eye: a connection of its own."""
+    waiting = await eye.fetchval(
+        """select count(*) from pg_stat_activity
+           where datname = current_database() and wait_event_type = 'Lock' and query like $1""",
+        query,
+    )
     return bool(waiting >= count)
+
+
+async def is_claimed(eye: Any) -> bool:
+    """Whether a worker runs a job."""
+    return bool(await eye.fetchval("select count(*) from jobs where status = 'RUNNING'"))
 
 
 class TestKilledWorker:
@@ -216,12 +225,19 @@ class TestKilledWorker:
         """The inquiry has made the key dead at the provider; nobody has booked that yet."""
         one = asked[0]
         worker = one.field.processes[0]
-        with provider_held(one.field):
-            await begin([one])
-            await kill_all([one])
-        async with locked(one.field, "select from payments for update"):
-            await eventually(lambda: "DEAD" in kinds(one.field))
-            worker.kill()
+
+        async def is_before_booking() -> bool:
+            return "DEAD" in kinds(one.field) and await writers_that_wait(eye, 1, "%")
+
+        async with one.field.connection() as eye:
+            with ExitStack() as held:
+                held.enter_context(provider_held(one.field))
+                await begin([one])
+                await kill_all([one])
+                async with locked(one.field, "select from payments for update"):
+                    held.close()
+                    await eventually(is_before_booking, RECOVERED_SECONDS_MAX)
+                    worker.kill()
         worker.start()
         async with one.field.connection() as connection:
             left = await connection.fetchval("select max(lease_until) - now() from jobs where status = 'RUNNING'")
@@ -236,7 +252,9 @@ class TestKilledWorker:
         worker = one.field.processes[0]
         with provider_held(one.field):
             assert (await one.send(prefer="respond-async")).status_code == 202
-            await asyncio.sleep(1)  # the worker polls twice a second, then stands before the provider
+            async with one.field.connection() as eye:
+                await eventually(lambda: is_claimed(eye), RECOVERED_SECONDS_MAX)
+            await asyncio.sleep(0.5)  # it stands before the provider
             worker.kill()
         worker.start()
         async with one.field.connection() as connection:

@@ -14,12 +14,18 @@ import httpx
 import pytest
 
 from tests.crash.harness import Ground, ground
-from tests.crash.test_points import locked, provider_held, writers_that_wait
+from tests.crash.test_points import (
+    INQUIRED_AFTER,
+    RECOVERED_SECONDS_MAX,
+    is_claimed,
+    locked,
+    provider_held,
+    writers_that_wait,
+)
 from tests.support.api import CORE, json_of
 from tests.support.refunds import REFUNDS
 from tests.support.service import eventually
 
-RECOVERED_SECONDS_MAX = 20
 AMOUNT, REFUNDED = 100, 40
 
 
@@ -61,7 +67,7 @@ class Asked:
     async def begin(self) -> None:
         """Send it, and wait until what is intended is written down."""
         self.sending = asyncio.create_task(self.send())
-        await eventually(self.is_processing)
+        await eventually(self.is_processing, 30)
 
     async def is_processing(self) -> bool:
         return await self.status() == "PROCESSING"
@@ -117,6 +123,7 @@ async def asked(database_url: str, tmp_path: Path) -> AsyncIterator[Asked]:
         ground(tmp_path, database_url) as field,
         httpx.AsyncClient(timeout=30, trust_env=False, headers={"authorization": f"Bearer {field.token}"}) as client,
     ):
+        field.env |= INQUIRED_AFTER
         field.new_worker()
         base = field.new_api()
         await field.ready()
@@ -150,8 +157,11 @@ class TestKilledApi:
         await asked.check_once()
 
     async def test_in_the_middle_of_settling(self, asked: Asked) -> None:
-        async with locked_after_begin(asked, "lock table events in exclusive mode"):
-            await eventually(lambda: writers_that_wait(asked.field, 1))
+        async with (
+            asked.field.connection() as eye,
+            locked_after_begin(asked, "lock table events in exclusive mode"),
+        ):
+            await eventually(lambda: writers_that_wait(eye, 1))
             await asked.kill()
         await asked.check_once()
 
@@ -161,7 +171,9 @@ class TestKilledWorker:
         worker = asked.field.processes[0]
         with provider_held(asked.field):
             assert (await asked.send(prefer="respond-async")).status_code == 202
-            await asyncio.sleep(1)  # the worker polls twice a second, then stands before the provider
+            async with asked.field.connection() as eye:
+                await eventually(lambda: is_claimed(eye), RECOVERED_SECONDS_MAX)
+            await asyncio.sleep(0.5)  # it stands before the provider
             worker.kill()
         worker.start()
 
@@ -187,7 +199,7 @@ class TestKilledWorker:
                     begun = await connection.fetchval("select count(*) from refunds where batch_id = $1", batch_id)
                     return bool(begun >= 10)
 
-                await eventually(are_begun)
+                await eventually(are_begun, RECOVERED_SECONDS_MAX)
                 worker.kill()
             worker.start()
 

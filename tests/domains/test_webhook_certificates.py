@@ -1,5 +1,7 @@
 """PayPal's certificates: only from PayPal, only its own, fetched once."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from bursar.domains.webhooks.signatures.certificates import FAILURES_MAX, NAMES, Certificates, NotTrusted
-from tests.support.ports import free_port
 from tests.support.service import eventually
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -98,18 +99,17 @@ class Place:
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[Place]:
-    port = free_port()
-    place = Place(f"http://127.0.0.1:{port}")
-    server = uvicorn.Server(uvicorn.Config(place, port=port, lifespan="off", log_config=None, ws="none"))
-    import asyncio
-
-    task = asyncio.create_task(server.serve())
-    await eventually(lambda: server.started)
-    try:
-        yield place
-    finally:
-        server.should_exit = True
-        await task
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        place = Place(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        server = uvicorn.Server(uvicorn.Config(place, lifespan="off", log_config=None, ws="none"))
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        await eventually(lambda: server.started, 30)
+        try:
+            yield place
+        finally:
+            server.should_exit = True
+            await task
 
 
 @pytest.fixture

@@ -54,38 +54,41 @@ class TestFail:
 
 
 class TestExpiry:
-    async def test_gives_back_what_was_never_captured(self, api: Api, service: Service) -> None:
+    async def test_gives_back_what_was_never_captured(self, private: Service) -> None:
+        api = private.api.as_("service")
         payment = await api.authorized()
-        service.clock.advance(days=6)
-        await service.run_schedule("payments.expire")
+        private.clock.advance(days=6)
+        await private.run_schedule("payments.expire")
         assert (await api.show(payment["id"]))["status"] == "AUTHORIZED"
 
-        service.clock.advance(days=2)
-        await service.run_schedule("payments.expire")
+        private.clock.advance(days=2)
+        await private.run_schedule("payments.expire")
 
         shown = await api.show(payment["id"])
         assert (shown["status"], shown["amountCaptured"]) == ("EXPIRED", 0)
-        assert service.sandbox.books.account(payment["transactionId"]).is_closed
+        assert private.sandbox.books.account(payment["transactionId"]).is_closed
 
-    async def test_keeps_what_was_captured(self, api: Api, service: Service) -> None:
+    async def test_keeps_what_was_captured(self, private: Service) -> None:
+        api = private.api.as_("service")
         payment = await api.authorized()
         json_of(await api.capture(payment["id"], 30, finalCapture=False), 200)
 
-        service.clock.advance(days=8)
-        await service.run_schedule("payments.expire")
+        private.clock.advance(days=8)
+        await private.run_schedule("payments.expire")
 
         shown = await api.show(payment["id"])
         assert (shown["status"], shown["amountCaptured"], shown["failureReason"]) == ("CAPTURED", 30, None)
-        assert service.sandbox.books.account(payment["transactionId"]).is_closed
+        assert private.sandbox.books.account(payment["transactionId"]).is_closed
         assert json_of(await api.act(payment["id"], "complete"), 200)["status"] == "COMPLETED"
 
-    async def test_leaves_what_was_finished_alone(self, api: Api, service: Service) -> None:
+    async def test_leaves_what_was_finished_alone(self, private: Service) -> None:
+        api = private.api.as_("service")
         captured, cancelled = await api.authorized(), await api.authorized()
         captured = json_of(await api.capture(captured["id"], 10), 200)
         cancelled = json_of(await api.act(cancelled["id"], "cancel"), 200)
 
-        service.clock.advance(days=8)
-        await service.run_schedule("payments.expire")
+        private.clock.advance(days=8)
+        await private.run_schedule("payments.expire")
 
         assert await api.show(captured["id"]) == captured
         assert await api.show(cancelled["id"]) == cancelled

@@ -9,18 +9,16 @@ from bursar import wiring
 from bursar.domains.integration import process
 from bursar.domains.integration.service import PROCESS
 from bursar.infra.jobs import Worker
-from tests.support.api import Api, json_of, unique
+from tests.support.api import json_of, unique
 from tests.support.service import Service
 
 EVENTS = "/api/v1/integration-events"
 
 
-@pytest.mark.usefixtures("verified")
 class TestSentAgain:
-    async def test_while_the_job_that_failed_ends(
-        self, api: Api, service: Service, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_while_the_job_that_failed_ends(self, private: Service, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its source tries again between the last failure and the end of the job that failed."""
+        api = private.api.as_("service")
         document: dict[str, Any] = {
             "specversion": "1.0",
             "id": unique("event"),
@@ -42,8 +40,8 @@ class TestSentAgain:
             assert again["status"] == "RECEIVED"
 
         failing = msgspec.structs.replace(wiring.JOBS[PROCESS], run=run)
-        await Worker(service.app, {**wiring.JOBS, PROCESS: failing}, []).run_due()
+        await Worker(private.app, {**wiring.JOBS, PROCESS: failing}, []).run_due()
 
-        await service.run_jobs()
+        await private.run_jobs()
         shown = json_of(await api.get(f"{EVENTS}/{told['id']}"), 200)
         assert shown["status"] == "PROCESSED"

@@ -43,6 +43,13 @@ async def outcome(service: Service, api: Api, document: dict[str, Any]) -> Any:
     return json_of(await api.get(f"{EVENTS}/{told['id']}"), 200)
 
 
+def words(document: Any) -> set[str]:
+    """Every value of a document, and every word in it; no part of one, since a random id may hold any three letters."""
+    if isinstance(document, dict | list):
+        return set().union(*map(words, document.values() if isinstance(document, dict) else document))
+    return {str(document), *str(document).split()}
+
+
 class TestReceiving:
     async def test_is_recorded_with_the_fields_that_are_known(self, api: Api, service: Service) -> None:
         data = {"orderId": unique("order"), "deliveredAt": "2026-01-02T03:04:05Z", "recipient": "Ada Byron"}
@@ -244,8 +251,9 @@ class TestCustomerErased:
 
         assert told["status"] == "PROCESSED", told
         for path in (f"{CORE}/{payment['id']}", f"{METHODS}/{method['id']}", f"{METHODS}/customer/{customer}"):
-            text = (await api.get(path)).text
-            assert "Ada" not in text and "192.0.2.7" not in text and "314" not in text
+            shown = await api.get(path)
+            assert "Byron" not in shown.text and "192.0.2.7" not in shown.text
+            assert not words(json_of(shown, 200)) & {"Ada", "314"}
         assert json_of(await api.get(f"{METHODS}/{method['id']}"), 200)["status"] == "REMOVED"
         problem_of(await api.post_payment(customerId=customer, **address), 410, "subject_erased")
         key = (await service.fetch("select * from subject_keys where subject = $1", customer))[0]
@@ -271,6 +279,8 @@ class TestCustomerErased:
             return await api.post_payment(customerId=customer, billingAddress={"name": "Ada"})
 
         answers, _ = await asyncio.gather(at_once(api, 10, pay), service.run_jobs())
+        service.clock.advance(minutes=20)  # where the person's row was held just then, it is tried again
+        await service.run_jobs()
         assert json_of(await api.get(f"{EVENTS}/{told['id']}"), 200)["status"] == "PROCESSED"
         assert {answer.status_code for answer in answers} <= {201, 410}
         for answer in answers:

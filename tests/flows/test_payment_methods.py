@@ -44,7 +44,8 @@ class TestCard:
         assert (added["type"], added["status"], added["verificationStatus"]) == ("CARD", "ACTIVE", "VERIFIED")
         assert added["isDefault"] is True and added["providers"] == ["sandbox"] and added["metadata"] == {"a": "1"}
         assert added["verifiedAt"] == added["createdAt"] and added["token"].startswith("tok_") and added["fingerprint"]
-        assert VISA_NUMBER not in answer.text and "cvc" not in answer.text.lower()
+        told = answer.text.replace(added["token"], "").replace(added["fingerprint"], "")  # which may look like anything
+        assert VISA_NUMBER not in told and "cvc" not in told.lower()
         assert await shown(api, added) == {**added, "holderName": "Ann Onymous"}
         assert await events_of(service, added) == ["created"]
 

@@ -217,7 +217,7 @@ class TestLists:
 
 class TestSecrets:
     async def test_of_a_person_are_shown_by_id_and_encrypted_at_rest(self, api: Api, service: Service) -> None:
-        customer, marker = unique("customer"), unique("secret")
+        customer, marker = unique("customer"), f"{unique('secret')}-of-a-person"
         address = {"name": f"name-{marker}", "line1": f"line-{marker}", "email": f"{marker}@example.org"}
         methods = []
         for kind in (card(holderName=f"holder-{marker}"), us_account(holderName=f"holder-{marker}")):
@@ -263,6 +263,8 @@ class TestSecrets:
             "select data from events where stream = any ($1::text[]::uuid[])", [method["id"] for method in methods]
         )
         told = msgspec.json.encode([row["data"] for row in rows]).decode()
+        for made in (method[name] for method in methods for name in ("token", "fingerprint")):
+            told = told.replace(made, "")  # it may look like anything
         assert len(rows) >= 13 and customer in told
         for secret in (number, account, token, "pm_sandbox", "providerTokens", "amounts", "cvc"):
             assert secret not in told

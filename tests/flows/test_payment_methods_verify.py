@@ -323,8 +323,7 @@ class TestRefresh:
         far = await add(told.api, unique("customer"), provider_token("far"))
         while told.service.clock.now().month == now.month:
             told.service.clock.advance(days=1)
-        for _ in range(3):
-            await told.service.run_schedule("payment_methods.expire")
+        await told.service.run_schedule("payment_methods.expire")
         for method in (expired, renewed):
             assert (await shown(told.api, method))["status"] == "EXPIRED"
 

@@ -51,7 +51,6 @@ async def shop(serve: Serve) -> AsyncIterator[Shop]:
             "paypal_client_secret": paypal.CLIENT_SECRET,
             "paypal_base_url": address,
             "action_return_url": "https://shop.example/return",
-            "provider_timeout_seconds": 4,
         }
         async with serve(**settings) as service:
             yield Shop(service, application.simulator)

@@ -21,7 +21,8 @@ from tests.support.reconciliations import (
 )
 
 ROWS: Final = 10_000
-SECONDS_MAX: Final = 10
+SECONDS_MAX: Final = 40
+"""Not minutes, however many other tests have the machine; `script/bench` holds it to ten seconds."""
 SEED: Final = 20_260_302
 
 

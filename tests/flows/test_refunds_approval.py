@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from tests.conftest import Serve
-from tests.support.api import Api, json_of, problem_of, unique
+from tests.support.api import json_of, problem_of, unique
 from tests.support.refunds import REFUNDS, Desk, customer_of, vendor
-from tests.support.service import Service
+from tests.support.service import Service, eventually
 from tests.support.truth import verify
 
 pytestmark = pytest.mark.usefixtures("verified")
@@ -122,7 +122,7 @@ class TestConfigured:
         path.write_bytes(POLICY)
         async with serve(refund_policy=str(path), refund_keeps_commission="CUSTOMER_REQUEST") as service:
             desk = Desk(service)
-            await tenth(service.api)
+            await tenth(service)
             returned = await desk.asked((await desk.paid(100))["id"], 50, reason="ITEM_RETURNED")
             assert (returned["status"], returned["approvalRule"]) == ("APPROVED", "returns")
             more = await desk.asked((await desk.paid(100))["id"], 51, reason="ITEM_RETURNED")
@@ -145,13 +145,14 @@ class TestConfigured:
             await verify(service)
 
 
-async def tenth(api: Api) -> None:
-    """A rule that takes a tenth of everything."""
-    author, second = api.as_("finance", subject="author"), api.as_("finance", subject="second")
+async def tenth(service: Service) -> None:
+    """A rule that takes a tenth of everything, from now on."""
+    author, second = (service.api.as_("finance", subject=name) for name in ("author", "second"))
     rules = "/api/v1/commission-rules"
     body = {"name": "a tenth", "commissionType": "PERCENTAGE", "rate": "0.1", "priority": 1}
     rule = json_of(await author.call("POST", rules, body), 201)
     json_of(await second.call("PUT", f"{rules}/{rule['id']}/activate", {}), 200)
+    await eventually(lambda: [row.id for row in service.app.commission_rules.rows] == [rule["id"]], 30)
 
 
 async def test_a_list_of_what_waits_for_approval(desk: Desk) -> None:

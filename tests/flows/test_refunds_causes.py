@@ -159,19 +159,19 @@ class TestCancelledOrder:
         await desk.done(other["id"], "process")
         assert await cancelled(service, *told) == []
 
-    async def test_is_tried_again_while_the_provider_does_nothing(self, desk: Desk, service: Service) -> None:
+    async def test_is_tried_again_while_the_provider_does_nothing(self, private: Service) -> None:
+        desk = Desk(private)
         payment = await desk.paid(method="pm_sandbox_refund_unavailable")
-        told = ([payment["id"]], unique("s"))
-        (waiting,) = await cancelled(service, *told)
+        (waiting,) = await cancelled(private, [payment["id"]], unique("s"))
         for _ in range(2):
-            await service.run_jobs()
+            assert await desk.run_once() == 1
             assert (await desk.show(waiting))["status"] == "APPROVED"
-            service.clock.advance(minutes=20)
-        asked = await service.fetch("select attempts, last_error from jobs where args ->> 'refundId' = $1", waiting)
+            private.clock.advance(minutes=20)
+        asked = await private.fetch("select attempts, last_error from jobs where args ->> 'refundId' = $1", waiting)
         assert (asked[0]["attempts"], "did nothing" in asked[0]["last_error"]) == (2, True)
         await desk.done(waiting, "cancel")
-        await service.run_jobs()
-        assert await service.fetch("select from jobs where args ->> 'refundId' = $1", waiting) == []
+        await private.run_jobs()
+        assert await private.fetch("select from jobs where args ->> 'refundId' = $1", waiting) == []
 
 
 class TestProviderNotices:

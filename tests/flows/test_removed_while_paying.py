@@ -37,7 +37,7 @@ class TestAtStripe:
             await at.hear()
             assert (await at.api.show(payment["id"]))["status"] == "CAPTURED"
             postman = Postman(at.service)
-            await postman.run(minutes=5)  # of several notices at once, some come again
+            await postman.run(minutes=5, times=3)  # of several notices at once, some come again
             assert {row["status"] for row in await postman.rows()} <= {"PROCESSED", "IGNORED"}
 
 

@@ -110,13 +110,14 @@ class TestStaff:
 
     @pytest.mark.parametrize("role", sorted(ROLES))
     async def test_only_some_move_money(self, service: Service, shop: Shop, role: str) -> None:
-        payment = await shop.captured(customerId="c-1")
-        charge = await shop.allocated(payment["id"], {"v-1": 10})
-        other = Shop(service.api.as_(role, customer_id="c-1", vendorId="v-1"))
+        customer, vendor = unique("customer"), unique("vendor")
+        payment = await shop.captured(customerId=customer)
+        charge = await shop.allocated(payment["id"], {vendor: 10})
+        other = Shop(service.api.as_(role, customer_id=customer, vendorId=vendor))
         answers = [
-            await other.post(payment["id"], {"v-1": 10}),
+            await other.post(payment["id"], {vendor: 10}),
             await other.end(charge, "complete"),
-            await other.end(await shop.allocated(payment["id"], {"v-1": 10}), "fail"),
+            await other.end(await shop.allocated(payment["id"], {vendor: 10}), "fail"),
         ]
         is_mover = role in ("service", "finance", "admin")
         assert [answer.status_code for answer in answers] == ([201, 200, 200] if is_mover else [403] * 3)

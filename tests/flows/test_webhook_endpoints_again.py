@@ -1,6 +1,5 @@
 """Endpoints that are disabled, deliveries that are given up, and what is sent again."""
 
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,6 +13,7 @@ from tests.support.receiver import (
     deliver_until,
     deliveries_of,
     fan_out,
+    linger,
     register,
     streams_of,
     tried,
@@ -21,12 +21,21 @@ from tests.support.receiver import (
 )
 from tests.support.service import Service
 from tests.support.truth import verify
+from tests.support.webhooks import StillClock
 
 
 @pytest.fixture
 async def service(serve: Serve) -> AsyncIterator[Service]:
     """One of the test's own, which may call this machine."""
-    async with serve(delivery_private_networks=True, delivery_timeout_seconds=2.0) as served:
+    async with serve(delivery_private_networks=True, delivery_timeout_seconds=10.0) as served:
+        yield served
+        await verify(served)
+
+
+@pytest.fixture
+async def still(serve: Serve) -> AsyncIterator[Service]:
+    """The same, whose clock moves only when the test says so."""
+    async with serve(clock=StillClock(), delivery_private_networks=True) as served:
         yield served
         await verify(served)
 
@@ -81,7 +90,7 @@ class TestDisabling:
             await tried(service, endpoint, 1)
             json_of(await api.call("DELETE", f"{ENDPOINTS}/{endpoint['id']}"), 200)
             service.clock.advance(hours=1)
-            await deliver_until(service.app, lambda: True)
+            await linger(service.app)
             assert len(receiver.came) == 1
             await service.run_schedule("webhook_endpoints.purge")
             rows = await deliveries_of(api, endpoint["id"])
@@ -120,7 +129,8 @@ class TestRedelivery:
             await wait_for(service, endpoint, DELIVERED=1, FAILED=1)
             assert [message.id for message in receiver.taken] == [failed["eventId"]]
 
-    async def test_hastens_one_that_waits(self, service: Service, api: Api) -> None:
+    async def test_hastens_one_that_waits(self, still: Service) -> None:
+        service, api = still, still.api.as_("service")
         replies = [Reply(500)]
         async with Receiver(lambda _: replies.pop() if replies else Reply()) as receiver:
             endpoint = await register(api, receiver.url, eventTypes=["payment.created"])
@@ -129,9 +139,8 @@ class TestRedelivery:
             (waiting,) = await deliveries_of(api, endpoint["id"], status="PENDING")
             same = json_of(await api.call("POST", f"{ENDPOINTS}/deliveries/{waiting['id']}/redeliver", {}), 202)
             assert same["id"] == waiting["id"] and same["nextAttemptAt"] < waiting["nextAttemptAt"]
-            started = time.monotonic()
-            await wait_for(service, endpoint, DELIVERED=1)
-            assert time.monotonic() - started < 4 and len(receiver.taken) == 1
+            await wait_for(service, endpoint, DELIVERED=1)  # though no time passes
+            assert len(receiver.taken) == 1
 
     async def test_of_nothing_is_not_found(self, service: Service, api: Api) -> None:
         path = f"{ENDPOINTS}/deliveries/019b7966-e200-7000-8000-0000000000e1"

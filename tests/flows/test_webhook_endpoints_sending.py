@@ -23,7 +23,7 @@ NAME = "hooks.example.test"
 
 
 @asynccontextmanager
-async def sender(*, private: bool = True, resolve: Resolve = resolve, tls: ssl.SSLContext | None = None, seconds=1.0):  # type: ignore[no-untyped-def]
+async def sender(*, private: bool = True, resolve: Resolve = resolve, tls: ssl.SSLContext | None = None, seconds=20.0):  # type: ignore[no-untyped-def]
     async with Sender(SystemClock(), timeout_seconds=seconds, private=private, resolve=resolve, tls=tls) as made:
         yield made
 
@@ -127,7 +127,7 @@ class TestAnswers:
         async with Receiver(lambda _: Reply(after=5)) as receiver:
             outcome = await post(receiver.url, seconds=0.2)
             assert outcome.status_code is None and outcome.error == "no answer within 0.2 s"
-            assert 150 < outcome.milliseconds < 2_000
+            assert 150 < outcome.milliseconds < 4_500
 
     async def test_nobody_there(self) -> None:
         async with Receiver() as receiver:
@@ -135,7 +135,7 @@ class TestAnswers:
         assert "ConnectionRefused" in str((await post(url)).error)
 
     async def test_no_such_name(self) -> None:
-        assert (await post("http://no-such-host.invalid/")).status_code is None
+        assert (await post("http://no-such-host.invalid/", seconds=1.0)).status_code is None
 
     @pytest.mark.parametrize(
         "said", [b"", b"HTTP/1.1 2", b"SSH-2.0-OpenSSH\r\n", b"\x00\x01\x02", b"HTTP/1.1 abc\r\n\r\n"]
@@ -168,14 +168,14 @@ class TestAnswers:
                 await writer.drain()
 
         async with raw(speak) as url:
-            outcome = await post(url, seconds=5)
-            assert outcome.is_delivered and outcome.body == "x" * 1_024 and outcome.milliseconds < 4_000
+            outcome = await post(url)
+            assert outcome.is_delivered and outcome.body == "x" * 1_024 and outcome.milliseconds < 15_000
 
     async def test_that_trickles_is_cut_off(self) -> None:
         head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
-        async with raw(saying(head, *[b"x"] * 100, pause=0.1)) as url:
-            outcome = await post(url, seconds=5)
-            assert outcome.is_delivered and outcome.milliseconds < 3_000
+        async with raw(saying(head, *[b"x"] * 200, pause=0.1)) as url:
+            outcome = await post(url)
+            assert outcome.is_delivered and outcome.milliseconds < 15_000
 
     async def test_a_head_that_never_ends_is_refused(self) -> None:
         lines = [b"x-%d: %s\r\n" % (number, b"y" * 1_000) for number in range(100)]
@@ -212,7 +212,7 @@ class TestConnections:
 
     async def test_one_on_which_something_was_said_unasked_is_replaced(self) -> None:
         """As 408 on a connection that was idle: it is no answer to what is asked next."""
-        asked = 0
+        asked, has_said = 0, asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             nonlocal asked
@@ -222,6 +222,7 @@ class TestConnections:
                     writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
                     await asyncio.sleep(0.05)
                     writer.write(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n")
+                    has_said.set()
             writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -229,6 +230,8 @@ class TestConnections:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
             for count in (1, 2):
                 assert (await made.post(url, {}, b"{}")).status_code == 204 and asked == count
+                await has_said.wait()
+                has_said.clear()
                 await asyncio.sleep(0.1)
 
     async def test_of_another_host_are_not_taken(self) -> None:

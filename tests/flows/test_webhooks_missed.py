@@ -16,7 +16,7 @@ from tests.support.paypal import paypal_shop
 from tests.support.refunds import REFUNDS
 from tests.support.service import Service
 from tests.support.stripe import Shop, shop
-from tests.support.webhooks import HOOKS, Postman, stripe_event, unknown_intent
+from tests.support.webhooks import HOOKS, Postman, hear, stripe_event, unknown_intent
 
 LOGS = "select provider, read_until from provider_event_logs"
 
@@ -26,6 +26,7 @@ async def look(service: Service, *, minutes: float = 20) -> None:
     service.clock.advance(minutes=minutes)
     await service.run_schedule("webhooks.missed")
     await service.run_jobs()
+    await hear(service)  # of events that come within a moment only the first has the job put in
 
 
 async def begun(service: Service) -> None:

@@ -2,7 +2,9 @@
 
 import base64
 import copy
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,11 +54,12 @@ def hits(content: bytes) -> set[str]:
 
 
 def hits_in_files(root: Path) -> dict[str, set[str]]:
-    """The files under `root` in which numbers stand."""
+    """The files under `root` in which numbers stand. Whoever writes there may take some away meanwhile."""
     found = {}
-    for path in sorted(root.rglob("*")):
-        if path.is_file() and not path.is_symlink() and (seen := hits(path.read_bytes())):
-            found[str(path)] = seen
+    for path in sorted(Path(folder, name) for folder, _, names in os.walk(root) for name in names):
+        with suppress(FileNotFoundError):
+            if path.is_file() and not path.is_symlink() and (seen := hits(path.read_bytes())):
+                found[str(path)] = seen
     return found
 
 

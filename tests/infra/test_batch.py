@@ -79,7 +79,8 @@ class TestCancelledCaller:
         assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes[5:15])
         assert await committed(service, name) == [f"{name}-{n}" for n in (*range(5), *range(15, 20))]
 
-    async def test_under_way_leaves_all_or_nothing(self, api: Api, service: Service) -> None:
+    async def test_under_way_leaves_all_or_nothing(self, private: Service) -> None:
+        api, service = private.api.as_("service"), private
         payments = [await api.create_payment() for _ in range(20)]
         before = await service.row_counts()
         from bursar.domains.payments import steps
@@ -154,7 +155,7 @@ class TestDecide:
         )
         assert [outcomes[0], outcomes[3]] == [name, name]
         assert isinstance(outcomes[1], ZeroDivisionError) and isinstance(outcomes[2], TypeError)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await service.app.batcher.run(command(name, f"{name}-2")) == name
             assert await service.app.batcher.run(command(name, f"{name}-3")) == name
         assert len(await committed(service, name)) == 4

@@ -39,9 +39,9 @@ class TestIn:
     async def test_poison_in_binary_mode_is_given_up(self, private: Service, server: NatsServer, body: bytes) -> None:
         attributes = {"specversion": "1.0", "id": "x-1", "source": "/platform", "type": "order.cancelled"}
         async with joined(private, server):
-            await eventually(lambda: is_listening(server))
+            await eventually(lambda: is_listening(server), 60)
             place = await send(server, body, {f"ce-{name}": value for name, value in attributes.items()})
-            await eventually(lambda: is_drained(server), 5)
+            await eventually(lambda: is_drained(server), 60)
         assert [row["status"] for row in await rows_of(private, place)] == ["FAILED"]
 
     @pytest.mark.parametrize("error", [ConnectionResetError("away"), Overloaded(retry_after=1)])
@@ -60,20 +60,20 @@ class TestIn:
         monkeypatch.setattr("bursar.infra.bus.listen.BACKOFF_MAX_SECONDS", 0.01)
         document = cloud_event("order.delivered", {"orderId": "o-1"})
         async with joined(private, server, Inbound(take, wiring.INBOUND.refuse)):
-            await eventually(lambda: is_listening(server))
+            await eventually(lambda: is_listening(server), 60)
             await send(server, msgspec.json.encode(document))
-            await eventually(lambda: is_drained(server), 20)
+            await eventually(lambda: is_drained(server), 60)
         assert [row["status"] for row in await rows_of(private, document["id"])] == ["PROCESSED"]
 
     async def test_a_consumer_that_was_deleted_is_made_anew(self, private: Service, server: NatsServer) -> None:
         async with joined(private, server):
-            await eventually(lambda: is_listening(server))
+            await eventually(lambda: is_listening(server), 60)
             async with server.jetstream() as jetstream:
                 await jetstream.delete_stream("PLATFORM")
-            await eventually(lambda: is_listening(server), 20)
+            await eventually(lambda: is_listening(server), 60)
             document = cloud_event("order.delivered", {"orderId": "o-1"})
             await send(server, msgspec.json.encode(document))
-            await eventually(lambda: is_taken(private, document["id"]), 20)
+            await eventually(lambda: is_taken(private, document["id"]), 60)
 
 
 class Doorman:
@@ -119,11 +119,11 @@ class TestDoor:
         stream, place = ids.new(private.clock.now()), cloud_event("order.delivered", {"orderId": "o-1"})
         async with joined(private, doorman):
             await emit(private, stream, 1)
-            await eventually(has(server, 1))
-            await eventually(lambda: is_listening(server))
+            await eventually(has(server, 1), 60)
+            await eventually(lambda: is_listening(server), 60)
             doorman.show_out()
             await emit(private, stream, 2)
-            await eventually(has(server, 2), 10)
+            await eventually(has(server, 2), 60)
             await send(server, msgspec.json.encode(place))
-            await eventually(lambda: is_taken(private, place["id"]), 10)
+            await eventually(lambda: is_taken(private, place["id"]), 60)
         assert sent(await server.stored())[:2] == (await everything(private))[:2]

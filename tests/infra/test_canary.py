@@ -25,7 +25,7 @@ from tests.support.methods import EXP_YEAR, METHODS, provider_token, us_account,
 from tests.support.ports import free_port
 from tests.support.tokens import token
 
-SETTINGS = {"BURSAR_LOG_LEVEL": "DEBUG", "BURSAR_PROVIDER_TIMEOUT_SECONDS": "0.5"}
+SETTINGS = {"BURSAR_LOG_LEVEL": "DEBUG", "BURSAR_PROVIDER_TIMEOUT_SECONDS": "1.5"}
 HEADERS = (
     "idempotency-key", "x-request-id", "if-match", "user-agent", "accept", "cookie", "prefer", "traceparent",
     "content-type", "authorization", "x-forwarded-for", "referer",
@@ -208,7 +208,7 @@ def root() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="bursar-test-"))
     directory.chmod(0o755)  # as root, PostgreSQL runs as another user
     yield directory
-    shutil.rmtree(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ async def canary(root: Path) -> AsyncIterator[Canary]:
         assert url is not None
         connection = await asyncpg.connect(url)
         base = f"http://127.0.0.1:{port}"
-        async with httpx.AsyncClient(base_url=base, timeout=30, headers=headers, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=120, headers=headers, trust_env=False) as client:
             yield Canary(served, client, connection)
         await connection.close()
     finally:

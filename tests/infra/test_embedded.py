@@ -1,6 +1,7 @@
 """The embedded server, with real processes: started, found, killed, taken over, stopped."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 from bursar.infra import embedded
 from bursar.infra.embedded import place
 from tests.infra.processes import is_alive, wait_until
+from tests.support.ports import free_port
 
 SMALL = {"shared_buffers": "16MB", "min_wal_size": "32MB", "max_wal_size": "64MB"}
 is_root = os.geteuid() == 0
@@ -56,7 +58,7 @@ def root() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="bursar-test-"))
     directory.chmod(0o755)
     yield directory
-    shutil.rmtree(directory)
+    shutil.rmtree(directory, ignore_errors=True)  # who was killed may still be leaving
 
 
 @pytest.fixture
@@ -81,18 +83,19 @@ def child() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in children:
         if process.stdin and not process.stdin.closed:
             process.stdin.close()
-        process.wait(20)
+        process.wait(60)
         assert process.stdout
         process.stdout.close()
 
 
 def start(data_dir: Path) -> embedded.Embedded:
+    random.seed()  # pytest-randomly seeds all workers alike, who would then take the same ports from one another
     return embedded.start(data_dir, settings=SMALL)
 
 
 def query(server: embedded.Embedded, sql: str) -> str:
     command = [server.bin_dir / "psql", server.url, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def first_line(process: subprocess.Popen[str]) -> list[str]:
@@ -136,11 +139,14 @@ class TestStart:
         with start(root / "data") as server:
             url = server.url
             query(server, "CREATE TABLE kept AS SELECT 42 AS answer")
-        began = time.monotonic()
-        with start(root / "data") as server:
-            assert time.monotonic() - began < 1
-            assert server.url == url
-            assert query(server, "SELECT answer FROM kept") == "42"
+        seconds = []
+        while not seconds or (min(seconds) >= 1 and len(seconds) < 10):  # something else may hold some of them up
+            began = time.monotonic()
+            with start(root / "data") as server:
+                seconds.append(time.monotonic() - began)
+                assert server.url == url
+                assert query(server, "SELECT answer FROM kept") == "42"
+        assert min(seconds) < 1
 
     @pytest.mark.parametrize("name", ["with a space, 'quote' and \"two\"", "Zahlungsströme-支払い-💶", "x" * 200])
     def test_takes_any_path(self, root: Path, name: str) -> None:
@@ -153,10 +159,10 @@ class TestStart:
         assert embedded.running(data_dir) is None
 
     def test_takes_the_port_it_is_given_or_says_that_it_is_in_use(self, root: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            with pytest.raises(embedded.EmbeddedError, match=f"cannot have port {port}: it is in use"):
-                embedded.start(root / "data", port=port, settings=SMALL)
+        port = free_port()
+        in_use = pytest.raises(embedded.EmbeddedError, match=f"cannot have port {port}: it is in use")
+        with socket.create_server(("127.0.0.1", port)), in_use:
+            embedded.start(root / "data", port=port, settings=SMALL)
         with embedded.start(root / "data", port=port, settings=SMALL) as server:
             assert f"@127.0.0.1:{port}/" in server.url
 
@@ -209,7 +215,7 @@ class TestAfterAKill:
             url = server.url
             assert not server.revive()
             os.kill(server.pid, signal.SIGKILL)
-            wait_until(lambda: not server.is_alive(), 5)
+            wait_until(lambda: not server.is_alive(), 30)
             assert server.revive()
             assert server.url == url
             assert query(server, "SELECT 1") == "1"
@@ -220,7 +226,7 @@ class TestAfterAKill:
         starter = child(START, root / "data")
         pid = int(first_line(starter)[1])
         starter.kill()
-        wait_until(lambda: not is_alive(pid), 10)
+        wait_until(lambda: not is_alive(pid), 60)
 
     def test_of_the_starter_the_next_start_takes_over(
         self, root: Path, child: Callable[..., subprocess.Popen[str]]
@@ -241,7 +247,7 @@ class TestAfterAKill:
     ) -> None:
         home = root / "data/postgresql"
         starter = child(START, root / "data")
-        wait_until(lambda: any(home.glob("making-*/cluster/base/1")), 10)
+        wait_until(lambda: any(home.glob("making-*/cluster/base/1")), 60)
         starter.kill()
         starter.wait()
         assert not (home / "cluster").exists()
@@ -255,7 +261,7 @@ class TestAfterAKill:
         server.stop()
         pid_file = root / "data/postgresql/cluster/postmaster.pid"
         lines = pid_file.read_text().splitlines()
-        with subprocess.Popen(["sleep", "60"]) as stranger:
+        with subprocess.Popen(["sleep", "600"]) as stranger:
             pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
             assert embedded.running(root / "data") is None
             with start(root / "data") as server:
@@ -269,14 +275,13 @@ class TestStop:
         server = start(root / "data")
         command = [server.bin_dir / "psql", server.url, "-c", "SELECT pg_sleep(60)"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
-            wait_until(
-                lambda: query(server, "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^.*sleep'") >= "1", 5
-            )
+            sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query ~ 'sleep' AND pid <> pg_backend_pid()"
+            wait_until(lambda: query(server, sleeping) == "1", 30)
             processes = family(server.pid)
             assert len(processes) > 4
             server.stop()
             server.stop()
-            assert client.wait(5) != 0
+            assert client.wait(30) != 0
         assert [pid for pid in processes if is_alive(pid)] == []
         assert embedded.running(root / "data") is None
         assert not server.revive()
@@ -288,7 +293,7 @@ class TestStop:
         pid = int(first_line(starter)[1])
         assert starter.stdin
         starter.stdin.close()
-        assert starter.wait(20) == 0
+        assert starter.wait(60) == 0
         assert not is_alive(pid)
 
 
@@ -307,7 +312,7 @@ class TestUsers:
         assert os.stat(f"/proc/{pid}").st_uid == 65534
         assert starter.stdin
         starter.stdin.close()
-        assert starter.wait(20) == 0
+        assert starter.wait(60) == 0
         with start(root / "data") as server:  # root goes on with it as its owner
             assert os.stat(f"/proc/{server.pid}").st_uid == 65534
 
@@ -344,7 +349,7 @@ class TestUsers:
         finally:
             assert starter.stdin
             starter.stdin.close()
-            starter.wait(20)
+            starter.wait(60)
             shutil.rmtree((private / "data/postgresql").resolve())
             for copy in set(place.PRIVILEGED_HOME.glob("postgresql-*")) - copies_before:
                 shutil.rmtree(copy)
@@ -360,6 +365,6 @@ def test_many_kills_lose_nothing_that_was_committed(root: Path) -> None:
         for number in range(rounds):
             query(server, f"INSERT INTO kept VALUES ({number})")
             os.kill(server.pid, signal.SIGKILL)
-            wait_until(lambda: not server.is_alive(), 5)
+            wait_until(lambda: not server.is_alive(), 30)
             server.revive()
         assert query(server, "SELECT count(*) FROM kept") == str(rounds)

@@ -46,13 +46,13 @@ class TestReactions:
             return await relay.advance(consumer) > 0  # other tests' transactions may hide it for a while
 
         with pytest.raises(RowBusy):
-            await eventually(has_seen_it)
+            await eventually(has_seen_it, 60)
 
         async def has_reacted() -> bool:
             await relay.advance(consumer)
             return bool((await api.show(payment["id"]))["status"] != "IN_REVIEW")
 
-        await eventually(has_reacted)
+        await eventually(has_reacted, 60)
         assert await versions_of(private, payment["id"]) == [1, 2, 3, 4]
 
 

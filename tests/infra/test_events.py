@@ -1,7 +1,9 @@
 """Events: in the order of each stream, at least once to everybody, and only what no running transaction can precede."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -50,6 +52,13 @@ class Listener:
         return len(self.heard) >= count
 
 
+class Broken(Listener):
+    """One that can do nothing with any event."""
+
+    async def react(self, tx: LiveTx, event: Event) -> None:
+        raise ConnectionResetError("never")
+
+
 class TestRelay:
     async def test_tells_each_stream_in_order(self, private: Service) -> None:
         listener = Listener(private)
@@ -58,7 +67,7 @@ class TestRelay:
         for version in range(1, 31):
             await asyncio.gather(*(emit(private, stream, version) for stream in streams))
 
-        await eventually(lambda: listener.has_heard(150))
+        await eventually(lambda: listener.has_heard(150), 60)
 
         assert len(listener.heard) == 150
         for stream in streams:
@@ -81,7 +90,7 @@ class TestRelay:
             await emit(private, stream, version)
 
         running = asyncio.create_task(listener.relay.run())
-        await eventually(lambda: len(set(listener.heard)) == 5)
+        await eventually(lambda: len(set(listener.heard)) == 5, 30)
         listener.relay.stop()
         await running
 
@@ -90,18 +99,17 @@ class TestRelay:
         assert (row["failures"], row["last_error"]) == (0, None)
 
     async def test_a_consumer_that_fails_delays_nobody_else(self, private: Service) -> None:
-        broken, sound = Listener(private, "test.broken"), Listener(private, "test.sound")
-        broken.fails_on = set(range(1, 100))
+        broken, sound = Broken(private, "test.broken"), Listener(private, "test.sound")
         stream = ids.new(private.clock.now())
         relay = Relay(private.app, [broken.consumer, sound.consumer])
         running = asyncio.create_task(relay.run())
         for version in range(1, 6):
             await emit(private, stream, version)
-        await eventually(lambda: len(sound.heard) == 5)
+        await eventually(lambda: len(sound.heard) == 5, 30)
 
         async def is_noted() -> bool:
             rows = await private.fetch("select failures, retry_at from event_cursors where consumer = 'test.broken'")
-            return bool(rows[0]["failures"] >= 1 and rows[0]["retry_at"] is not None)
+            return bool(rows and rows[0]["failures"] >= 1 and rows[0]["retry_at"] is not None)
 
         await eventually(is_noted)
         relay.stop()
@@ -119,7 +127,7 @@ class TestRelay:
             await asyncio.gather(listener.relay.advance(listener.consumer), other.advance(listener.consumer))
             return len(listener.heard) >= 20
 
-        await eventually(has_heard_all)
+        await eventually(has_heard_all, 30)
         assert [version for _, version in listener.heard] == list(range(1, 21))
 
     async def test_survives_a_lost_connection(self, private: Service) -> None:
@@ -136,7 +144,7 @@ class TestRelay:
                 events.emit(tx, stream=stream, version=version, event_type="test.happened", about=stream, data={})
                 await tx.flush()
             await asyncio.sleep(0.03)
-        await eventually(lambda: len(set(listener.heard)) == 5, 20)
+        await eventually(lambda: len(set(listener.heard)) == 5, 60)
         listener.relay.stop()
         await running
 
@@ -149,7 +157,7 @@ class TestRelay:
 
         await private.fetch("grant insert on event_cursors to bursar_app")
         await emit(private, ids.new(private.clock.now()), 1)
-        await eventually(lambda: len(listener.heard) == 1)
+        await eventually(lambda: len(listener.heard) == 1, 30)
         listener.relay.stop()
         await running
 
@@ -157,21 +165,26 @@ class TestRelay:
 class TestPace:
     """A transaction for each event that trickles in would take the database from those who pay."""
 
-    @pytest.mark.parametrize("passed, rounds", [(0, range(2, 5)), (1, range(5, 14)), (RELAY_SIZE, range(100, 10**6))])
-    async def test_rounds_are_as_full_as_events_come(self, private: Service, passed: int, rounds: range) -> None:
-        count, stopping = 0, asyncio.Event()
+    @pytest.mark.parametrize(
+        "passed, rounds, least, most", [(0, 5, 0.125, 0.35), (1, 12, 0.035, 0.1), (RELAY_SIZE, 100, 0, 0.005)]
+    )
+    async def test_rounds_are_as_full_as_events_come(
+        self, private: Service, passed: int, rounds: int, least: float, most: float
+    ) -> None:
+        """What else runs on this machine can make pauses longer, never shorter: the shortest says how long they are."""
+        began, stopping = list[float](), asyncio.Event()
 
         async def advance() -> int:
-            nonlocal count
-            count += 1
+            began.append(time.monotonic())
             await asyncio.sleep(0)
             return passed
 
         following = asyncio.create_task(follow(private.app, stopping, "test.pace", advance))
-        await asyncio.sleep(0.5)
+        await eventually(lambda: len(began) > rounds, 30)
         stopping.set()
         await following
-        assert count in rounds
+        pauses = [after - before for before, after in pairwise(began)]
+        assert least <= min(pauses) < most
 
 
 class TestHorizon:
@@ -271,7 +284,7 @@ class TestSink:
             await emit(private, stream, version)
             await asyncio.sleep(0.02)
 
-        await eventually(lambda: set(receiver.versions(stream)) == set(range(1, 13)), 20)
+        await eventually(lambda: set(receiver.versions(stream)) == set(range(1, 13)), 60)
         posting.stop()
         await running
 
@@ -287,7 +300,7 @@ class TestSink:
         stream = ids.new(private.clock.now())
         for version in range(1, 11):
             await emit(private, stream, version)
-        await eventually(lambda: len(receiver.versions(stream)) >= 10)
+        await eventually(lambda: len(receiver.versions(stream)) >= 10, 30)
         for posting in sinks:
             posting.stop()
         await asyncio.gather(*running)

@@ -2,12 +2,16 @@
 
 import asyncio
 import re
+import secrets
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from tests.conftest import Serve
 from tests.support.api import CORE, Api, json_of, problem_of, unique
-from tests.support.service import Service
+from tests.support.service import Service, eventually
 
 
 class TestRequestId:
@@ -34,12 +38,13 @@ class TestTrace:
     TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
     async def test_goes_on_in_the_answer_and_names_the_request(self, api: Api, service: Service) -> None:
-        given = f"00-{self.TRACE}-00f067aa0ba902b7-01"
+        trace = secrets.token_hex(16)
+        given = f"00-{trace}-00f067aa0ba902b7-01"
         answer = await api.call("POST", CORE, api.new_payment(), headers={"traceparent": given})
-        assert answer.headers["x-request-id"] == self.TRACE
+        assert answer.headers["x-request-id"] == trace
         own = answer.headers["traceparent"]
-        assert re.fullmatch(rf"00-{self.TRACE}-[0-9a-f]{{16}}-01", own) and own != given
-        rows = await service.fetch("select action from audit where request_id = $1", self.TRACE)
+        assert re.fullmatch(rf"00-{trace}-[0-9a-f]{{16}}-01", own) and own != given
+        rows = await service.fetch("select action from audit where request_id = $1", trace)
         assert [row["action"] for row in rows] == ["payment.create"]
 
     async def test_leaves_a_request_id_as_it_is(self, api: Api) -> None:
@@ -73,12 +78,20 @@ class TestOperations:
         assert metrics.headers["content-type"].startswith("text/plain")
         assert "bursar_requests_total" in metrics.text and "bursar_batch_commands" in metrics.text
 
-    async def test_readiness_needs_the_database(self, private: Service) -> None:
-        async with private.connection() as connection:
-            await connection.execute("alter role bursar_app connection limit 0")
+    async def test_readiness_needs_the_database(self, private: Service, server_url: str) -> None:
+        name = urlsplit(private.url).path[1:]
+        owner = await asyncpg.connect(server_url)
+        await owner.execute(f"alter database {name} allow_connections false")
+        await owner.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
         assert json_of(await private.api.get("/healthz"), 200)
-        async with private.connection() as connection:
-            await connection.execute("alter role bursar_app connection limit -1")
+        problem_of(await private.api.get("/readyz"), 503, "database_unavailable")
+        await owner.execute(f"alter database {name} allow_connections true")
+        await owner.close()
+
+        async def is_ready() -> bool:
+            return (await private.api.get("/readyz")).status_code == 200
+
+        await eventually(is_ready, 30)
 
     async def test_the_document_describes_every_route(self, service: Service) -> None:
         document = json_of(await service.api.get("/openapi.json"), 200)
@@ -88,7 +101,10 @@ class TestOperations:
 
 
 class TestRateLimit:
-    async def test_holds_a_customer_and_tells_when_to_come_back(self, serve: Serve) -> None:
+    async def test_holds_a_customer_and_tells_when_to_come_back(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bursar.infra.http.limit.time", SimpleNamespace(monotonic=lambda: 7.0))  # within a second
         async with serve(rate_limit_customer_per_second=5) as service:
             customer = service.api.as_("customer", customer_id="c-1")
             other = service.api.as_("customer", customer_id="c-2")

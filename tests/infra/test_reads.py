@@ -24,7 +24,7 @@ class TestTurns:
         await asyncio.sleep(0)
         asking.append(asyncio.create_task(keep_asking()))
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 assert [row["key"] for row in await quiet] == ["quiet"]
         finally:
             for task in asking:

@@ -39,12 +39,14 @@ class Setting:
             api_key="sk_test_adapter",
             api_base=address,
             clock=self.clock,
-            timeout_seconds=0.3,
+            timeout_seconds=30,
             authorization_days=7,
             **{"return_url": RETURN_URL, **options},
         )
 
     def fail(self, kind: Kind, on: str) -> None:
+        """Let the next such call go wrong; one that is not answered ends with a torn connection."""
+        self.simulator.provider.faults.timeout_seconds = 0.05
         self.simulator.provider.faults.plan(kind, on=f"POST /v1/{on}")
 
     def asked(self, operation: str) -> int:
@@ -85,14 +87,14 @@ def code_of(outcome: Outcome) -> str:
 
 async def visit(asked: ActionRequired, outcome: str) -> None:
     """What the customer does at his bank."""
-    async with httpx.AsyncClient(trust_env=False) as customer:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as customer:
         page = await customer.get(asked.next_action["url"], params={"outcome": outcome})
     assert page.status_code == httpx.codes.FOUND, page.text
 
 
 async def settle(setting: Setting) -> None:
     """Let what takes days come to its end."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as client:
         (await client.post(f"{setting.address}/_sim/settle")).raise_for_status()
 
 

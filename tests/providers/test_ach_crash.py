@@ -85,7 +85,7 @@ async def killed(url: str, directory: Path, point: str) -> None:
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert process.returncode == -signal.SIGKILL, process.stdout + process.stderr
@@ -107,7 +107,7 @@ async def go_on(bank: Bank) -> None:
         await bank.exchange()
         return [row[0] for row in await bank.rows("select status from bank_files")] == ["WRITTEN"]
 
-    await eventually(is_written)
+    await eventually(is_written, 60)
 
 
 @pytest.mark.parametrize("point", list(POINTS)[:8])
@@ -145,6 +145,6 @@ async def test_what_came_counts_once(bank: Bank, database_url: str, tmp_path: Pa
         await bank.exchange()
         return not list((bank.directory / "incoming").glob("*.ach"))
 
-    await eventually(is_away)
+    await eventually(is_away, 60)
     assert [row[0] for row in await bank.rows("select code from bank_notices")] == ["R03"]
     assert isinstance(await bank.ask(request), Declined)

@@ -138,7 +138,7 @@ async def disputed(shared: Shared) -> tuple[str, str]:
     request = Authorization(str(uuid4()), "pay_1", 5000, "USD", wallet, True, shared.now())
     outcome = await shared.adapter.execute(request)
     assert isinstance(outcome, Approved)
-    async with httpx.AsyncClient(base_url=shared.base_url, trust_env=False) as customer:
+    async with httpx.AsyncClient(base_url=shared.base_url, timeout=30, trust_env=False) as customer:
         opened = await customer.post("/test/disputes", json={"capture_id": outcome.step_reference})
     return outcome.reference, opened.json()["dispute_id"]
 

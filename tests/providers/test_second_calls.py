@@ -42,7 +42,6 @@ class TestStripe:
     async def test_a_card_that_expires_before_its_payment_is_asked_for_again(self, setting: Setting) -> None:
         """An inquiry has no security code, so it makes the card anew; and Stripe's search is a minute behind."""
         request = authorization(by_number())
-        setting.simulator.provider.faults.timeout_seconds = 0.4
         setting.fail(Kind.TIMEOUT_AFTER_EFFECT, "payment_intents")
         assert isinstance(await setting.provider.execute(request), Unknown)
         assert isinstance(await setting.provider.inquire(replace(request, instrument=EXPIRED)), Unknown)

@@ -37,6 +37,7 @@ from tests.support.ports import free_port
 pytest.importorskip("localstripe", reason="localstripe is not installed")
 
 API_KEY: Final = "sk_test_localstripe"
+HEADERS: Final = {"Authorization": f"Bearer {API_KEY}"}
 
 START: Final = """
 import localstripe.resources as resources
@@ -86,17 +87,17 @@ def address() -> Iterator[str]:
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=Path(__file__).parent
     )
     try:
-        wait_until(lambda: process.poll() is not None or answers(port), 20)
+        wait_until(lambda: process.poll() is not None or answers(port), 90)
         assert process.poll() is None, "localstripe has ended"
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def answers(port: int) -> bool:
     try:
-        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+        httpx.get(f"http://127.0.0.1:{port}/", timeout=30, trust_env=False)
     except httpx.TransportError:
         return False
     return True
@@ -104,21 +105,21 @@ def answers(port: int) -> bool:
 
 @pytest.fixture
 async def provider(address: str) -> AsyncIterator[Stripe]:
-    adapter = Stripe(api_key=API_KEY, api_base=address, clock=SystemClock(), timeout_seconds=5, authorization_days=7)
+    adapter = Stripe(api_key=API_KEY, api_base=address, clock=SystemClock(), timeout_seconds=30, authorization_days=7)
     yield adapter
     await adapter.close()
 
 
 def shown(address: str, path: str) -> Any:
     """What localstripe itself says."""
-    response = httpx.get(address + path, headers={"Authorization": f"Bearer {API_KEY}"}, trust_env=False)
+    response = httpx.get(address + path, headers=HEADERS, timeout=30, trust_env=False)
     response.raise_for_status()
     return response.json()
 
 
 def posted(address: str, path: str, **form: str) -> httpx.Response:
     """What localstripe answers to a form that the adapter does not send."""
-    return httpx.post(address + path, data=form, headers={"Authorization": f"Bearer {API_KEY}"}, trust_env=False)
+    return httpx.post(address + path, data=form, headers=HEADERS, timeout=30, trust_env=False)
 
 
 def card(number: str = "4242424242424242", *, cvc: str | None = "123") -> Instrument:
@@ -258,7 +259,7 @@ class TestDeviations:
             api_key=API_KEY,
             api_base=address,
             clock=SystemClock(),
-            timeout_seconds=5,
+            timeout_seconds=30,
             authorization_days=7,
             return_url="https://shop.example/return",
         )

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from bursar.infra.jobs import NotYet
+from bursar.kit.errors import RowBusy
 from bursar.providers.port import DisputeStatus
 from tests.conftest import Serve
 from tests.support.api import json_of, unique
@@ -21,9 +22,10 @@ async def tell(quarrels: list[Quarrel], reference: str, times: int) -> None:
 
     async def one(quarrel: Quarrel) -> None:
         for _ in range(20):
-            with suppress(NotYet):
+            with suppress(NotYet, RowBusy):
                 await quarrel.told(reference)
                 return
+            await asyncio.sleep(0.05)
         raise AssertionError("the notice never came through")
 
     await asyncio.gather(*(one(quarrels[number % len(quarrels)]) for number in range(times)))

@@ -4,18 +4,21 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import httpx
 import pytest
 
-from bursar.infra.db import UNREACHABLE
+from bursar.infra.db import LANE_SETTINGS, UNREACHABLE
+from bursar.providers.port import Outcome, Request
 from tests.conftest import Serve
 from tests.support.api import CORE, Api, json_of, problem_of, unique
 from tests.support.races import at_once
 from tests.support.service import Service, eventually, serving
 from tests.support.truth import verify
 
+WAITING = "select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 LANES = """
 select pid from pg_stat_activity
 where datname = current_database() and application_name = 'bursar' and pid <> pg_backend_pid()
@@ -71,8 +74,15 @@ class TestTwoProcesses:
 
 
 class TestHeldRow:
-    async def test_delays_nobody_else(self, private: Service) -> None:
-        api = private.api.as_("service")
+    async def test_delays_nobody_else(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A lane that waited for the row would wait for it longer than this test allows."""
+        monkeypatch.setitem(LANE_SETTINGS, "lock_timeout", "20s")
+        async with serve() as service:
+            await self.delays_nobody_else(service)
+            await verify(service)
+
+    async def delays_nobody_else(self, service: Service) -> None:
+        api = service.api.as_("service")
         held = await api.authorized()
         others = [await api.authorized() for _ in range(100)]
         seconds: list[float] = []
@@ -83,17 +93,20 @@ class TestHeldRow:
             seconds.append(time.perf_counter() - started)
             return answer
 
-        async with private.connection() as stranger, stranger.transaction():
+        async with service.connection() as stranger, stranger.transaction():
             await stranger.execute("select from payments where id = $1 for update", held["id"])
             own = asyncio.create_task(api.capture(held["id"]))
-            await asyncio.sleep(0.05)
+
+            async def is_waiting() -> bool:
+                return bool(own.done() or await service.fetch(WAITING))
+
+            await eventually(is_waiting)
             for start in range(0, 100, 10):
                 answers = await asyncio.gather(*(timed(payment["id"]) for payment in others[start : start + 10]))
                 assert {answer.status_code for answer in answers} == {200}
-            await asyncio.sleep(max(0, 2 - sum(seconds) / 10))
         answer = await own
 
-        assert sorted(seconds)[98] < 0.5
+        assert max(seconds) < 10
         assert answer.status_code == 200 or answer.json()["code"] == "row_busy"
         if answer.status_code != 200:
             assert json_of(await api.capture(held["id"]), 200)["status"] == "CAPTURED"
@@ -109,9 +122,18 @@ class TestHeldRow:
             assert (await api.show(held["id"])) == held
         assert json_of(await api.capture(held["id"], key="busy"), 200)["status"] == "CAPTURED"
 
-    async def test_while_an_outcome_is_booked_is_pending_not_refused(self, private: Service) -> None:
+    async def test_while_an_outcome_is_booked_is_pending_not_refused(
+        self, private: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         api = private.api.as_("service")
-        payment = await api.create_payment(paymentMethodId="pm_sandbox_slow")
+        payment = await api.create_payment()
+        execute, is_held = private.sandbox.execute, asyncio.Event()
+
+        async def slow(request: Request) -> Outcome:
+            await is_held.wait()
+            return await execute(request)
+
+        monkeypatch.setattr(private.sandbox, "execute", slow)
         acting = asyncio.create_task(api.authorize(payment["id"], key="slow"))
 
         async def is_asked() -> bool:
@@ -120,6 +142,7 @@ class TestHeldRow:
         await eventually(is_asked)
         async with private.connection() as stranger, stranger.transaction():
             await stranger.execute("select from payments where id = $1 for update", payment["id"])
+            is_held.set()
             answer = await acting
 
         assert json_of(answer, 202)["status"] == "PROCESSING"
@@ -158,12 +181,15 @@ class TestLostConnections:
                         await asyncio.sleep(0.02)
                     assert answer.status_code == 200, answer.text
 
-            async def kill() -> None:
-                for _ in range(6):
+            async def kill(checkouts: asyncio.Future[Any]) -> None:
+                kills = 0
+                while not checkouts.done() and (kills < 6 or not statuses[503]):
                     await asyncio.sleep(0.04)
                     await service.fetch(f"select pg_terminate_backend(pid) from ({LANES}) lanes")
+                    kills += 1
 
-            await asyncio.gather(kill(), *(checkout(number) for number in range(40)))
+            checkouts = asyncio.gather(*(checkout(number) for number in range(40)))
+            await asyncio.gather(kill(checkouts), checkouts)
 
             assert statuses[201] == 40 and set(statuses) <= {200, 201, 202, 409, 503}
             assert statuses[503] > 0

@@ -56,9 +56,9 @@ async def story() -> AsyncIterator[Story]:
         pytest.skip("../shared/data/openapi/stripe is absent")
     provider = Stripe()
     app = build(provider)
-    async with running(app) as url, httpx.AsyncClient(timeout=5, trust_env=False) as http:
+    async with running(app) as url, httpx.AsyncClient(timeout=60, trust_env=False) as http:
         told = Story(app.simulator, provider, url, http)
-        await told.connect(timeout=5)
+        await told.connect(timeout=60)
         yield told
         await told.close()
     assert app.simulator.violations == []

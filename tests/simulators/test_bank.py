@@ -74,7 +74,7 @@ def transfers(bank: Bank) -> str:
 async def served() -> AsyncIterator[tuple[Bank, httpx.AsyncClient]]:
     bank = provider()
     app = built(bank)
-    async with running(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+    async with running(app) as url, httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         yield bank, client
     assert app.simulator.violations == []
 

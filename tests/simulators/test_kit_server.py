@@ -1,6 +1,7 @@
 """The simulators' kit, driven through a toy provider: what each fault does to the wire and to the books."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,6 +15,7 @@ from simulators.kit.message import Answer, Refusal, Request, Route
 from simulators.kit.openapi import Document, Violation
 from simulators.kit.provider import Provider, Trouble
 from simulators.kit.server import build, running
+from tests.support.service import eventually
 
 AMOUNT = {"type": "integer", "minimum": 1}
 CHARGE = {"type": "object", "properties": {"id": {"type": "string"}, "amount": AMOUNT}, "required": ["id", "amount"]}
@@ -77,8 +79,9 @@ class Served:
     def __init__(self, toy: Toy, client: httpx.AsyncClient) -> None:
         self.toy, self.client = toy, client
 
-    async def charge(self, amount: Any = 5, key: str | None = None) -> httpx.Response:
-        return await self.client.post("/charges", json={"amount": amount}, headers={"key": key} if key else {})
+    async def charge(self, amount: Any = 5, key: str | None = None, timeout: float = 60) -> httpx.Response:
+        headers = {"key": key} if key else {}
+        return await self.client.post("/charges", json={"amount": amount}, headers=headers, timeout=timeout)
 
     @property
     def charged(self) -> int:
@@ -91,7 +94,7 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     toy = Toy()
-    async with running(build(toy)) as url, httpx.AsyncClient(base_url=url, timeout=0.4, trust_env=False) as client:
+    async with running(build(toy)) as url, httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         yield Served(toy, client)
 
 
@@ -111,7 +114,7 @@ class TestFaults:
     async def test_no_answer(self, served: Served, kind: Kind, effect: int) -> None:
         served.toy.faults.plan(kind)
         with pytest.raises(httpx.ReadTimeout):
-            await served.charge()
+            await served.charge(timeout=1.0)
         assert served.charged == effect
 
     async def test_a_timeout_ends_with_a_torn_connection(self, served: Served) -> None:
@@ -145,10 +148,10 @@ class TestFaults:
         assert (answer.status_code, answer.headers["Retry-After"], served.charged) == (429, "7", 0)
 
     async def test_slow_holds_its_key(self, served: Served) -> None:
-        served.toy.faults.slow_seconds = 0.2
+        served.toy.faults.slow_seconds = 2
         served.toy.faults.plan(Kind.SLOW)
         first = asyncio.create_task(served.charge(key="a"))
-        await asyncio.sleep(0.1)
+        await eventually(lambda: served.toy.faults.given[Kind.SLOW] == 1)
         assert (await served.charge(key="a")).status_code == 409
         assert (await first).status_code == 201
         assert served.charged == 5
@@ -181,6 +184,8 @@ class TestFaults:
     async def test_a_client_that_goes_in_the_middle_of_its_request_has_asked_for_nothing(
         self, served: Served, caplog: pytest.LogCaptureFixture
     ) -> None:
+        gc.collect()  # what others left behind says so now, and not in the middle
+        caplog.clear()
         _, writer = await asyncio.open_connection(served.client.base_url.host, served.client.base_url.port)
         writer.write(b'POST /charges HTTP/1.1\r\nHost: toy\r\nContent-Length: 99\r\n\r\n{"amount":')
         await writer.drain()
@@ -194,12 +199,12 @@ class TestFaults:
     async def test_the_server_ends_while_something_hangs(self) -> None:
         toy, started = Toy(), time.monotonic()
         toy.faults.plan(Kind.HANG)
-        async with running(build(toy)) as url, httpx.AsyncClient(base_url=url, timeout=20, trust_env=False) as client:
+        async with running(build(toy)) as url, httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
             hanging = asyncio.create_task(client.post("/charges", json={"amount": 5}))
             await asyncio.sleep(0.1)
         with pytest.raises((httpx.NetworkError, httpx.RemoteProtocolError, RuntimeError)):
             await hanging
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
 
 
 class TestKeys:
@@ -282,7 +287,7 @@ class TestWebhooks:
         assert [sent["status"] for sent in (await served.shown("webhooks"))["sent"]] == [500, 204]
 
     async def test_duplicated_and_late(self, served: Served) -> None:
-        served.toy.faults.late_seconds = 0.2
+        served.toy.faults.late_seconds = 3
         served.toy.faults.plan(Kind.LATE_WEBHOOK)
         served.toy.faults.plan(Kind.DUPLICATE_WEBHOOK)
         listener = Listener()

@@ -21,6 +21,8 @@ from simulators.kyc import KycService, provider
 from simulators.kyc.service import ABOUT, API_KEY, COURSES, DOCUMENT, SECRET
 from tests.support.api import unique
 
+HEADERS = {"Authorization": f"Bearer {API_KEY}"}
+
 
 class Stage:
     def __init__(self, service: KycService, simulator: Any, client: httpx.AsyncClient) -> None:
@@ -42,7 +44,7 @@ async def stage() -> AsyncIterator[Stage]:
     application = build(service)
     async with (
         running(application) as url,
-        httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {API_KEY}"}, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, headers=HEADERS, timeout=60, trust_env=False) as client,
     ):
         yield Stage(service, application.simulator, client)
 
@@ -141,7 +143,7 @@ class TestWebhooks:
         }
 
     async def test_come_twice_or_late_by_fault(self, stage: Stage) -> None:
-        stage.service.faults.late_seconds = 0.2
+        stage.service.faults.late_seconds = 3
         stage.service.faults.plan(Kind.LATE_WEBHOOK, on=r"check\.in_progress")
         stage.service.faults.plan(Kind.DUPLICATE_WEBHOOK, on=r"check\.verified")
         async with listening() as (url, got):

@@ -49,7 +49,7 @@ async def caller() -> AsyncIterator[Caller]:
     """Its end checks that neither side said anything that the document does not allow."""
     simulator = paypal.provider()
     app = build(simulator)
-    async with running(app) as base_url, httpx.AsyncClient(base_url=base_url, trust_env=False) as http:
+    async with running(app) as base_url, httpx.AsyncClient(base_url=base_url, timeout=60, trust_env=False) as http:
         given = await http.post(
             "/v1/oauth2/token",
             auth=(paypal.CLIENT_ID, paypal.CLIENT_SECRET),

@@ -13,6 +13,7 @@ from simulators.kit.provider import Provider
 from simulators.kit.server import build, running
 from simulators.stripe import Stripe, fixtures
 from tests.simulators.conftest import Story
+from tests.support.service import eventually
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=")  # the SDK's own way with httpx
 
@@ -42,10 +43,10 @@ class TestKeys:
         assert (await story.pay(key="a")).status == "succeeded"
 
     async def test_one_in_flight_is_a_conflict(self, story: Story) -> None:
-        story.provider.faults.slow_seconds = 0.3
+        story.provider.faults.slow_seconds = 3
         story.provider.faults.plan(Kind.SLOW)
         first = asyncio.create_task(story.pay(key="a"))
-        await asyncio.sleep(0.15)
+        await eventually(lambda: story.provider.faults.given[Kind.SLOW] == 1)
         with pytest.raises(stripe.APIError) as refusal:
             await story.pay(key="a")
         assert refusal.value.http_status == 409 and refusal.value.error is not None
@@ -76,7 +77,8 @@ class TestFaults:
     async def test_what_the_caller_sees_and_what_was_done(
         self, story: Story, kind: Kind, error: type[Exception], taken: int
     ) -> None:
-        await story.connect(timeout=0.5)
+        is_silent = kind in (Kind.TIMEOUT_BEFORE_EFFECT, Kind.TIMEOUT_AFTER_EFFECT, Kind.HANG)
+        await story.connect(timeout=1.5 if is_silent else 60)
         story.provider.faults.plan(kind, on="POST /v1/payment_intents")
         with pytest.raises(error):
             await story.pay(key="a")
@@ -280,7 +282,7 @@ class TestDocument:
         monkeypatch.setattr(fixtures, "load", lambda: (None, {}))
         provider = Stripe()
         async with running(build(provider)) as url:
-            transport = stripe.HTTPXClient(timeout=5)
+            transport = stripe.HTTPXClient(timeout=60)
             client = stripe.StripeClient("sk_test_1", base_addresses={"api": url}, http_client=transport)
             intent = await client.v1.payment_intents.create_async(
                 {

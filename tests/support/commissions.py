@@ -183,7 +183,7 @@ class Desk:
         return dict(json_of(await self.reader.get(f"{RULES}/calculate", **asked), 200))
 
 
-async def counts(service: Service, shown: dict[str, Any], seconds: float = 5) -> None:
+async def counts(service: Service, shown: dict[str, Any], seconds: float = 60) -> None:
     """Wait until a service knows the rule as it is shown: in force, or not."""
     wanted = shown["version"] if shown["status"] == "ACTIVE" else None
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import nats
 import pytest
+from nats.errors import Error
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
@@ -113,7 +114,7 @@ async def nats_server(directory: Path) -> AsyncIterator[NatsServer]:
     server = NatsServer(directory)
     server.start()
     try:
-        await eventually(server.is_ready)
+        await eventually(server.is_ready, 60)
         yield server
     finally:
         server.kill()
@@ -130,7 +131,12 @@ async def is_listening(server: NatsServer) -> bool:
 
 
 async def is_drained(server: NatsServer) -> bool:
-    """Whether that consumer has taken all that there was."""
+    """Whether that consumer has taken all that there was. It is told of a message a moment after its publisher was."""
     async with server.jetstream() as jetstream:
-        info = await jetstream.consumer_info("PLATFORM", DURABLE)
-    return info.num_pending == 0 and info.num_ack_pending == 0
+        try:
+            last = (await jetstream.stream_info("PLATFORM")).state.last_seq
+            info = await jetstream.consumer_info("PLATFORM", DURABLE)
+        except Error:
+            return False
+    assert info.delivered is not None
+    return info.delivered.stream_seq >= last and info.num_pending == 0 and info.num_ack_pending == 0

@@ -39,7 +39,7 @@ class PayPalShop:
 
     async def there_is(self, path: str, **content: Any) -> dict[str, Any]:
         """Something happens at PayPal: a dispute is opened, a person decides or refunds."""
-        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.address, timeout=30, trust_env=False) as client:
             return dict((await client.post(f"/test/{path}", json=content)).raise_for_status().json())
 
     async def hear(self) -> None:

@@ -4,6 +4,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -16,18 +17,22 @@ from bursar.app import running
 from bursar.domains.webhook_endpoints.deliver import NAME, Deliverer
 from bursar.settings import Settings
 from tests.support.api import Api, json_of
+from tests.support.ports import free_port
 from tests.support.service import Service, eventually
 
 ENDPOINTS = "/api/v1/webhook-endpoints"
+SECONDS_MAX = 60
+"""How long is waited for what is done at once on an idle machine: transactions of other tests hold events back."""
 
 
 class Reply(NamedTuple):
-    """status 0: hang up without a word. after: wait so many seconds first."""
+    """status 0: hang up without a word. after: wait so many seconds first. until: wait for this, too."""
 
     status: int = 204
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     after: float = 0
+    until: asyncio.Event | None = None
 
 
 class Message:
@@ -90,8 +95,15 @@ class Receiver:
         return f"http://{self.host}:{self.port}/hooks"
 
     async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
+        """Listen; at a port that the kernel gives to nobody else while this is closed."""
+        while self._server is None:
+            port = self.port or free_port()
+            try:
+                self._server = await asyncio.start_server(self._serve, self.host, port, ssl=self._tls)
+            except OSError:
+                if self.port:
+                    raise
+        self.port = port
 
     async def close(self) -> None:
         if self._server is not None:
@@ -123,6 +135,8 @@ class Receiver:
         reply = self.reply(message)
         try:
             await asyncio.sleep(reply.after)
+            if reply.until is not None:
+                await reply.until.wait()
         finally:
             self.at_once -= 1
         if not reply.status:
@@ -158,7 +172,9 @@ async def deliveries_of(api: Api, endpoint_id: str, **params: Any) -> list[dict[
     return list(reversed(answer["data"]))
 
 
-async def deliver_until(app: Any, condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+async def deliver_until(
+    app: Any, condition: Callable[[], bool | Awaitable[bool]], seconds: float = SECONDS_MAX
+) -> None:
     """Run the delivering part of a worker until the condition holds."""
     deliverer = Deliverer(app)
     task = asyncio.create_task(deliverer.run())
@@ -167,6 +183,12 @@ async def deliver_until(app: Any, condition: Callable[[], bool | Awaitable[bool]
     finally:
         deliverer.stop()
         await task
+
+
+async def linger(app: Any, seconds: float = 0.3) -> None:
+    """Run the delivering part of a worker for a while in which nothing may be sent."""
+    until = time.monotonic() + seconds
+    await deliver_until(app, lambda: time.monotonic() >= until)
 
 
 async def wait_for(service: Service, endpoint: dict[str, Any], **statuses: int) -> None:
@@ -193,7 +215,7 @@ async def fan_out(service: Service) -> None:
         return bool(rows and rows[0][0])
 
     await service.fetch("insert into event_cursors (consumer) values ($1) on conflict do nothing", NAME)
-    await eventually(has_passed_all)
+    await eventually(has_passed_all, SECONDS_MAX)
 
 
 async def tried(service: Service, endpoint: dict[str, Any], count: int) -> None:

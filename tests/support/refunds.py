@@ -4,6 +4,8 @@ from typing import Any
 
 import httpx
 
+from bursar import wiring
+from bursar.infra.jobs import Worker
 from tests.support.api import Api, json_of, unique
 from tests.support.service import Service
 from tests.support.transactions import Shop
@@ -63,6 +65,10 @@ class Desk:
         payment = await self.paid(method=method, **changes)
         refund = await self.asked(payment["id"], amount)
         return dict(json_of(await self.act(refund["id"], "process"), 202))
+
+    async def run_once(self) -> int:
+        """Run the jobs that are due, each once, however long that takes. Returns how many."""
+        return await Worker(self.service.app, wiring.JOBS, []).run_due()
 
     async def attempt_id(self, refund_id: str) -> str:
         """The provider's key of the last step of a refund."""

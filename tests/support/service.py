@@ -149,7 +149,7 @@ async def _listening(app: App) -> AsyncIterator[str]:
             await task
 
 
-async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+async def eventually(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
     """Wait until the condition holds; fail when it does not within so many seconds."""
     deadline = time.monotonic() + seconds
     while True:

@@ -66,18 +66,18 @@ class Shop:
 
     async def there_is(self, path: str, **content: Any) -> dict[str, Any]:
         """Something happens at Stripe: a dispute is opened, a bank decides, what takes days ends."""
-        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.address, timeout=30, trust_env=False) as client:
             return dict((await client.post(f"/_sim/{path}", json=content)).raise_for_status().json())
 
     async def in_dashboard(self, path: str, **form: str) -> dict[str, Any]:
         """A person does something on Stripe's site."""
-        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as person:
+        async with httpx.AsyncClient(base_url=self.address, timeout=30, trust_env=False) as person:
             headers = {"authorization": "Bearer sk_test_dashboard"}
             return dict((await person.post(f"/v1/{path}", headers=headers, data=form)).raise_for_status().json())
 
     async def authenticate(self, reference: str, outcome: str = "succeed") -> None:
         """Do what the customer does on the page that the action names."""
-        async with httpx.AsyncClient(base_url=self.address, trust_env=False) as customer:
+        async with httpx.AsyncClient(base_url=self.address, timeout=30, trust_env=False) as customer:
             answer = await customer.get(f"/_sim/authenticate/{reference}", params={"outcome": outcome})
             assert answer.status_code < 400, answer.text
 

@@ -8,8 +8,9 @@ import msgspec
 
 from bursar.domains.webhooks.signatures import generic, standard, stripe
 from bursar.infra import keyfiles
+from bursar.kit.clock import ManualClock, SystemClock
 from tests.support.api import Api, json_of, keep_contract, unique
-from tests.support.service import Service
+from tests.support.service import MovableClock, Service
 
 HOOKS = "/api/v1/payment-webhooks"
 STRIPE_SECRET = "whsec_simulators"
@@ -21,6 +22,14 @@ SECRETS: dict[str, Any] = {
     "kyc": [{"secret": STANDARD_SECRET}],
     "acme": [{"secret": GENERIC_SECRET}],
 }
+
+
+class StillClock(MovableClock):
+    """Moves when a test says so, and however long that takes, not by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock = ManualClock(SystemClock().now())
 
 
 def tell_secrets(service: Service, secrets: dict[str, Any]) -> None:

@@ -30,6 +30,9 @@ from bursar.providers.port import (
 
 log = structlog.get_logger()
 
+FAILURES: Final = {"execute": (Unavailable, Unknown), "inquire": (Unknown,)}
+"""What tells of a provider that is down. To an inquiry, Unavailable is an answer: it was never done."""
+
 RETRY_PAUSE_SECONDS: Final = 0.1
 BUDGET_MAX: Final = 10.0
 PAUSE_SECONDS_MAX: Final = 3_600
@@ -188,7 +191,7 @@ class Guarded:
         try:
             async with asyncio.timeout(self.limits.timeout_seconds):
                 outcome = await getattr(self.adapter, asked)(request)
-            is_failure = isinstance(outcome, Unavailable | Unknown) and getattr(outcome, "retry_after", None) is None
+            is_failure = isinstance(outcome, FAILURES[asked]) and getattr(outcome, "retry_after", None) is None
         except TimeoutError:
             outcome = Unknown("the provider did not answer in time")
         except asyncio.CancelledError:

@@ -24,8 +24,11 @@ from bursar.providers.port import (
     Void,
 )
 
-TIMEOUT_SECONDS: Final = 0.3
-"""How long an adapter under test waits for an answer."""
+TIMEOUT_SECONDS: Final = 30
+"""How long an adapter under test waits for an answer: long enough, whatever else runs on this machine."""
+
+HURRIED_SECONDS: Final = 1.2
+"""How long it waits where none comes: long enough for a stand-in of this process to have done what it does before."""
 
 
 class Behaviour(StrEnum):
@@ -51,6 +54,9 @@ class Fault(StrEnum):
     TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
     REFUSED_CONNECTION = "REFUSED_CONNECTION"
 
+
+SILENT: Final = frozenset({Fault.TIMEOUT_BEFORE_EFFECT, Fault.TIMEOUT_AFTER_EFFECT})
+"""Faults by which no answer comes."""
 
 LEAVES_OPEN: Final = frozenset(Fault) - {Fault.TOO_MANY_REQUESTS, Fault.REFUSED_CONNECTION}
 """Faults after which nobody can say what was done; after the others it is certain that nothing was."""

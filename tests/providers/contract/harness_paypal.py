@@ -27,8 +27,16 @@ from simulators.kit.faults import Faults as SimulatorFaults
 from simulators.kit.faults import Kind
 from simulators.kit.server import build, running
 from tests.providers.contract.asking import key, now
-from tests.providers.contract.harness import TIMEOUT_SECONDS as QUICK_SECONDS
-from tests.providers.contract.harness import Account, Behaviour, Fault, Faults, Verdict
+from tests.providers.contract.harness import (
+    HURRIED_SECONDS,
+    SILENT,
+    TIMEOUT_SECONDS,
+    Account,
+    Behaviour,
+    Fault,
+    Faults,
+    Verdict,
+)
 from tests.support.ports import free_port
 
 TOKENS: Final = {
@@ -54,9 +62,6 @@ CALLS: Final = {
 }
 """The one call of each step that has its effect."""
 
-TIMEOUT_SECONDS: Final = 2.5 * QUICK_SECONDS
-"""40 calls at once are held against PayPal's document by one process, each for some milliseconds."""
-
 FAULTS: Faults = dict.fromkeys(CALLS, frozenset(Fault))
 
 
@@ -81,11 +86,15 @@ class FirstOfEachKey(SimulatorFaults):
 
 
 class Wired(PayPal):
-    """The adapter; the next `refusals` of `step` find nobody listening."""
+    """The adapter; the next `refusals` of `step` find nobody listening. Another one, which does not wait long for an
+    answer, carries out steps in `is_hurried`.
+    """
 
     def __init__(self, base_url: str) -> None:
         super().__init__(**_options(base_url))
         self._nowhere = PayPal(**_options(f"http://127.0.0.1:{free_port()}"))
+        self.hurried = PayPal(**_options(base_url, timeout_seconds=HURRIED_SECONDS))
+        self.is_hurried: set[type[Request]] = set()
         self.step: type[Request] | None = None
         self.refusals = 0
 
@@ -93,10 +102,13 @@ class Wired(PayPal):
         if type(request) is self.step and self.refusals:
             self.refusals -= 1
             return await self._nowhere.execute(request)
+        if type(request) in self.is_hurried:
+            return await self.hurried.execute(request)
         return await super().execute(request)
 
     async def close(self) -> None:
         await self._nowhere.close()
+        await self.hurried.close()
         await super().close()
 
 
@@ -119,13 +131,16 @@ class PayPalHarness:
             self.provider.step, self.provider.refusals = step, times
         else:
             self._faults.prepare(Kind(fault), CALLS[step], times)
+        if fault in SILENT:
+            self.provider.is_hurried.add(step)
+            await self.provider.hurried.execute(known())  # it has its token now, as the other one has
         return self.instrument(Behaviour.APPROVED)
 
     async def wait(self) -> None:
         """The simulator knows at once."""
 
     async def complete_action(self, outcome: ActionRequired) -> None:
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as browser:
             (await browser.get(outcome.next_action["url"])).raise_for_status()
 
     async def account(self, reference: str) -> Account:
@@ -161,7 +176,7 @@ class PayPalHarness:
         await self._test(f"disputes/{dispute_reference}/decision", {"outcome_code": OUTCOMES[verdict]})
 
     async def _test(self, path: str, content: dict[str, Any]) -> Any:
-        async with httpx.AsyncClient(base_url=self._base_url, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self._base_url, timeout=30, trust_env=False) as client:
             return (await client.post(f"/test/{path}", json=content)).raise_for_status().json()
 
     async def accounts_of(self, key: str) -> list[Account]:
@@ -171,6 +186,11 @@ class PayPalHarness:
             for entry in entries
             if entry.key == key and entry.facts.get("invoice_id") == key and entry.kind in ("authorization", "capture")
         ]
+
+
+def known() -> Description:
+    """A look at a token that is there."""
+    return Description(key=key(), token="paypal-approved", asked_at=now())
 
 
 def _options(base_url: str, **others: Any) -> dict[str, Any]:
@@ -191,7 +211,7 @@ class Shared:
     def __init__(self, simulator: paypal.PayPal, base_url: str) -> None:
         self.simulator = simulator
         self.base_url = base_url
-        self.adapter = PayPal(**_options(base_url, clock=self, timeout_seconds=5))
+        self.adapter = PayPal(**_options(base_url, clock=self))
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.simulator.clock.now(), UTC)
@@ -201,7 +221,7 @@ class Shared:
 
     async def visit(self, url: str) -> None:
         """The customer opens PayPal's page, and approves."""
-        async with httpx.AsyncClient(trust_env=False) as browser:
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as browser:
             (await browser.get(url)).raise_for_status()
 
 
@@ -225,7 +245,7 @@ async def opened() -> AsyncIterator[PayPalHarness]:
     app = build(simulator)
     async with running(app) as base_url:
         provider = Wired(base_url)
-        await provider.execute(Description(key=key(), token="paypal-approved", asked_at=now()))
+        await provider.execute(known())
         try:
             yield PayPalHarness(simulator, provider, base_url)
         finally:

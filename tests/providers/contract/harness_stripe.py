@@ -14,7 +14,16 @@ from bursar.providers.stripe.adapter import Stripe
 from simulators import stripe
 from simulators.kit.provider import Provider
 from simulators.kit.server import build, running
-from tests.providers.contract.harness import TIMEOUT_SECONDS, Account, Behaviour, Fault, Faults, Verdict
+from tests.providers.contract.harness import (
+    HURRIED_SECONDS,
+    SILENT,
+    TIMEOUT_SECONDS,
+    Account,
+    Behaviour,
+    Fault,
+    Faults,
+    Verdict,
+)
 from tests.providers.contract.switch import Switch
 from tests.support.ports import free_port
 
@@ -41,13 +50,13 @@ FAULTS: Faults = dict.fromkeys(PATHS, frozenset(Fault)) | {Void: frozenset(Fault
 RETRY_AFTER_SECONDS: Final = 7
 
 
-def adapter(address: str) -> Stripe:
+def adapter(address: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Stripe:
     """An adapter that asks whoever listens at `address`."""
     return Stripe(
         api_key="sk_test_contract",
         api_base=address,
         clock=SystemClock(),
-        timeout_seconds=TIMEOUT_SECONDS,
+        timeout_seconds=timeout_seconds,
         authorization_days=7,
         return_url="https://shop.example/return",
         multicapture=True,
@@ -59,7 +68,8 @@ class StripeHarness:
 
     def __init__(self, address: str, simulated: Provider) -> None:
         self._address = address
-        self.provider = Switch(adapter(address), adapter(f"http://127.0.0.1:{free_port()}"))
+        nowhere = f"http://127.0.0.1:{free_port()}"
+        self.provider = Switch(adapter(address), adapter(address, HURRIED_SECONDS), adapter(nowhere))
         self._simulated = simulated
         simulated.faults.retry_after_seconds = RETRY_AFTER_SECONDS
 
@@ -71,13 +81,15 @@ class StripeHarness:
             self.provider.is_away.add(step)
         else:
             self._simulated.faults.plan(fault.value, on=PATHS[step], times=times)
+        if fault in SILENT:
+            self.provider.is_hurried.add(step)
         return self.instrument(Behaviour.APPROVED)
 
     async def wait(self) -> None:
         self._simulated.clock.advance(61)
 
     async def complete_action(self, outcome: ActionRequired) -> None:
-        async with httpx.AsyncClient(trust_env=False) as customer:
+        async with httpx.AsyncClient(timeout=30, trust_env=False) as customer:
             page = await customer.get(outcome.next_action["url"], params={"outcome": "succeed"})
         assert page.status_code == httpx.codes.FOUND, page.text
 
@@ -102,7 +114,7 @@ class StripeHarness:
     async def refund_by_hand(self, reference: str, amount: int) -> str:
         headers = {"authorization": "Bearer sk_test_dashboard"}
         form = {"payment_intent": reference, "amount": str(amount)}
-        async with httpx.AsyncClient(base_url=self._address, trust_env=False) as person:
+        async with httpx.AsyncClient(base_url=self._address, timeout=30, trust_env=False) as person:
             made = (await person.post("/v1/refunds", headers=headers, data=form)).raise_for_status()
         return str(made.json()["id"])
 
@@ -114,7 +126,7 @@ class StripeHarness:
         await self._control(f"disputes/{dispute_reference}", {"outcome": verdict.lower()})
 
     async def _control(self, path: str, content: dict[str, str] | None = None) -> Any:
-        async with httpx.AsyncClient(base_url=self._address, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self._address, timeout=30, trust_env=False) as client:
             return (await client.post(f"/_sim/{path}", json=content or {})).raise_for_status().json()
 
     async def accounts_of(self, key: str) -> list[Account]:

@@ -41,8 +41,9 @@ async def verify(app: App, args: dict[str, Any]) -> None:
 
 async def expire(app: App) -> None:
     """Mark the cards whose month has passed."""
-    for method in await store.expired(app.database, app.clock.now().date(), limit=SWEEP_SIZE):
-        await manage.expire(app, method)
+    while methods := await store.expired(app.database, app.clock.now().date(), limit=SWEEP_SIZE):
+        for method in methods:
+            await manage.expire(app, method)
 
 
 async def mend_defaults(app: App) -> None:

@@ -101,9 +101,11 @@ class VerdictView(ResponseModel):
 
 
 class RunView(ResponseModel):
-    """How far a bulk retry has come: webhooks by status; `done` of `total` are PROCESSED, IGNORED or DEAD_LETTER."""
+    """How far a bulk retry has come: webhooks by status; `done` of `total` are PROCESSED, IGNORED or DEAD_LETTER. One
+    that found nothing to take up is over at once, and has no id to ask for.
+    """
 
-    run_id: str
+    run_id: str | None
     total: int
     done: int
     counts: dict[str, int]
@@ -149,7 +151,7 @@ def render(webhook: Webhook) -> dict[str, Any]:
     }
 
 
-def render_run(run_id: str, counts: dict[str, int]) -> dict[str, Any]:
+def render_run(run_id: str | None, counts: dict[str, int]) -> dict[str, Any]:
     """A bulk retry as RunView."""
     done = sum(counts.get(status, 0) for status in (Status.PROCESSED, Status.IGNORED, Status.DEAD_LETTER))
     return {"runId": run_id, "total": sum(counts.values()), "done": done, "counts": counts}

@@ -110,7 +110,7 @@ async def auto_retry(app: App, origin: Origin, claim: Claim | None, request: Aut
             if webhook.status in IN_ERROR or tx.used_cache:  # a refusal that rests on a cached row is decided again
                 taken.append(_take_up(tx, webhook, run_id=run_id))
         tx.object_id = run_id
-        return accepted(render_run(run_id, {"RECEIVED": len(taken)}), version=1)
+        return accepted(render_run(run_id if taken else None, {"RECEIVED": len(taken)}), version=1)
 
     return await app.batcher.run(Command("webhook.auto_retry", "webhook.auto_retry", decide, origin, claim))
 
