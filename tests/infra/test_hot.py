@@ -9,6 +9,7 @@ from bursar.domains.commissions import store
 from bursar.infra.hot import HotTables, IndexedRows, Rows
 from tests.support.api import json_of
 from tests.support.commissions import RULES, Desk
+from tests.support.logs import logged
 from tests.support.service import Service, eventually
 
 
@@ -61,8 +62,7 @@ class TestRows:
         rows = Rows(store.TABLE, "where status = 'ACTIVE' order by id", rows_max=1)
         with capture_logs() as logs:
             await rows.read(desk.service.app.database)
-        told = [(line["event"], line["log_level"]) for line in logs if line["event"].startswith("hot.")]
-        assert told == [("hot.too_many_rows", "critical")]
+        assert logged(logs, "hot") == [("hot.too_many_rows", "critical")]
 
     async def test_are_read_in_pieces(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("bursar.infra.hot.CHUNK", 2)

@@ -15,6 +15,7 @@ from bursar.infra.personal import encrypt
 from bursar.infra.vault import Keys, Vault
 from tests.support.api import json_of, problem_of, unique
 from tests.support.database import ROLE, VAULT_ROLE
+from tests.support.logs import logged
 from tests.support.methods import add, card, iban_account, new_number, remove, rule
 from tests.support.service import Service
 
@@ -100,8 +101,7 @@ class TestRecord:
         asked = len(private.sandbox.books.by_key)
         with capture_logs() as logs:
             problem_of(await api.authorize(payment["id"]), 503, "provider_unavailable")
-        told = [(line["event"], line["log_level"]) for line in logs if line["event"].startswith("payment_method.")]
-        assert told == [("payment_method.unreadable", "critical")]
+        assert logged(logs, "payment_method") == [("payment_method.unreadable", "critical")]
         assert len(private.sandbox.books.by_key) == asked
         after = json_of(await api.authorize(payment["id"], paymentMethodId="pm_sandbox_visa"), 200)
         assert after["status"] == "AUTHORIZED"  # the payment is not stuck with it

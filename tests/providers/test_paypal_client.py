@@ -33,6 +33,7 @@ from bursar.providers.port import (
 )
 from simulators.kit.faults import Kind
 from tests.providers.contract.harness_paypal import Shared, sharing
+from tests.support.logs import logged
 from tests.support.ports import free_port
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -88,7 +89,7 @@ class TestToken:
             outcome = await stranger.execute(authorization(shared.now()))
         await stranger.close()
         assert isinstance(outcome, Unavailable)
-        assert [(line["event"], line["log_level"]) for line in logs] == [("paypal.credentials_refused", "critical")]
+        assert logged(logs, "paypal") == [("paypal.credentials_refused", "critical")]
 
 
 def adapter(base_url: str, **others: Any) -> PayPal:
@@ -221,7 +222,7 @@ class TestFailures:
         with capture_logs() as logs:
             assert isinstance(await broken.execute(nameless), Unknown)
         await broken.close()
-        assert [line["event"] for line in logs] == ["paypal.adapter_broke"]
+        assert [event for event, _ in logged(logs, "paypal")] == ["paypal.adapter_broke"]
 
 
 async def test_ids_lead_nowhere_else() -> None:

@@ -29,6 +29,7 @@ from bursar.providers.port import (
 )
 from simulators.kit.faults import Kind
 from tests.providers.contract.harness_paypal import Shared, sharing
+from tests.support.logs import logged
 
 ORDERS = "POST /v2/checkout/orders"
 
@@ -344,4 +345,4 @@ async def test_an_answer_of_another_amount_calls_somebody(shared: Shared) -> Non
     with capture_logs() as logs:
         other = Authorization(first.key, "pay_1", 6000, "USD", wallet(), False, first.asked_at)
         assert isinstance(await shared.adapter.execute(other), Unknown)
-    assert [(line["event"], line["log_level"]) for line in logs] == [("paypal.answer_differs", "critical")]
+    assert logged(logs, "paypal") == [("paypal.answer_differs", "critical")]

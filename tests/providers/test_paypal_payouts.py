@@ -22,6 +22,7 @@ from bursar.providers.port import (
 )
 from simulators.kit.faults import Kind
 from tests.providers.contract.harness_paypal import Shared, sharing
+from tests.support.logs import logged
 
 PAYOUTS = "POST /v1/payments/payouts"
 
@@ -138,7 +139,7 @@ async def test_of_another_amount_calls_somebody(shared: Shared) -> None:
     shared.simulator.faults.plan(Kind.WRONG_AMOUNT, on="GET /v1/payments/payouts/.*")
     with capture_logs() as logs:
         assert isinstance(await shared.adapter.inquire(request), Unknown)
-    assert [(line["event"], line["log_level"]) for line in logs] == [("paypal.answer_differs", "critical")]
+    assert logged(logs, "paypal") == [("paypal.answer_differs", "critical")]
 
 
 async def test_of_a_month_ago_is_for_people_and_is_not_made_again(shared: Shared) -> None:
@@ -147,5 +148,5 @@ async def test_of_a_month_ago_is_for_people_and_is_not_made_again(shared: Shared
     shared.advance(timedelta(days=31))
     with capture_logs() as logs:
         assert isinstance(await shared.adapter.inquire(request), Unknown)
-    assert [line["log_level"] for line in logs] == ["critical"]
+    assert [level for _, level in logged(logs, "paypal")] == ["critical"]
     assert paid_out(shared) == 4200

@@ -24,6 +24,7 @@ from bursar.providers.port import (
 from bursar.providers.stripe.answers import Garbage
 from bursar.providers.stripe.errors import CODES, IN_CONTEXT, OTHERWISE, UNCOUNTABLE, Mismatch, outcome_of
 from bursar.providers.stripe.money import NotCountable
+from tests.support.logs import logged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 INSTRUMENT = Instrument("ours", MethodType.CARD, token="pm_card_visa")
@@ -97,14 +98,14 @@ def test_a_refused_key_calls_somebody(kind: type[stripe.StripeError]) -> None:
     with capture_logs() as logs:
         outcome = outcome_of(kind("Invalid API Key provided: sk_test_****", None, 401, None, {}), AUTHORIZATION)
     assert isinstance(outcome, Unavailable) and "sk_" not in outcome.reason
-    assert [(line["log_level"], line["event"]) for line in logs] == [("critical", "stripe.key_refused")]
+    assert logged(logs, "stripe") == [("stripe.key_refused", "critical")]
 
 
 @pytest.mark.parametrize("error", [Mismatch("pi_1.amount is 1 usd"), stripe.IdempotencyError("reused")])
 def test_a_contradiction_calls_somebody(error: Exception) -> None:
     with capture_logs() as logs:
         outcome_of(error, AUTHORIZATION)
-    assert [line["log_level"] for line in logs] == ["critical"]
+    assert [level for _, level in logged(logs, "stripe")] == ["critical"]
 
 
 @pytest.mark.parametrize(
