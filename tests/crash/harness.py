@@ -117,6 +117,7 @@ class Ground:
         self.processes: list[Process] = []
         self.apis: dict[str, Process] = {}
         """By base URL."""
+        self.workers: list[Process] = []
 
     def new_api(self) -> str:
         """Start another API. Returns its base URL; see `ready`."""
@@ -126,7 +127,8 @@ class Ground:
         return f"http://127.0.0.1:{port}"
 
     def new_worker(self) -> Process:
-        return self._new("worker")
+        self.workers.append(self._new("worker"))
+        return self.workers[-1]
 
     def _new(self, name: str, **env: str) -> Process:
         log = self.directory / f"{name}-{len(self.processes)}.log"
@@ -136,7 +138,7 @@ class Ground:
         return process
 
     async def ready(self, *bases: str) -> None:
-        """Wait until these APIs serve, all where none is named."""
+        """Wait until these APIs serve, all where none is named; and until a worker works, where there is one."""
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
             for base in bases or tuple(self.apis):
 
@@ -149,6 +151,9 @@ class Ground:
                         return False
 
                 await eventually(answers, START_SECONDS_MAX)
+        if self.workers:
+            async with self.connection() as connection:
+                await eventually(lambda: has_begun(connection), START_SECONDS_MAX)
 
     def stop(self) -> None:
         for process in self.processes:
@@ -182,6 +187,11 @@ class Ground:
         """The provider's own truth."""
         with reading(self.books_path) as books:
             yield books
+
+
+async def has_begun(connection: Any) -> bool:
+    """Whether a worker has ever fired a schedule."""
+    return bool(await connection.fetchval("select count(*) from schedules"))
 
 
 @asynccontextmanager

@@ -224,7 +224,7 @@ class TestKilledWorker:
     async def test_while_it_inquires(self, asked: list[Asked]) -> None:
         """The inquiry has made the key dead at the provider; nobody has booked that yet."""
         one = asked[0]
-        worker = one.field.processes[0]
+        worker = one.field.workers[0]
 
         async def is_before_booking() -> bool:
             return "DEAD" in kinds(one.field) and await writers_that_wait(eye, 1, "%")
@@ -249,7 +249,7 @@ class TestKilledWorker:
 
     async def test_while_it_asks_for_somebody_who_does_not_wait(self, asked: list[Asked]) -> None:
         one = asked[1]
-        worker = one.field.processes[0]
+        worker = one.field.workers[0]
         with provider_held(one.field):
             assert (await one.send(prefer="respond-async")).status_code == 202
             async with one.field.connection() as eye:

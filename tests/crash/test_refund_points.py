@@ -168,7 +168,7 @@ class TestKilledApi:
 
 class TestKilledWorker:
     async def test_while_it_asks_for_somebody_who_does_not_wait(self, asked: Asked) -> None:
-        worker = asked.field.processes[0]
+        worker = asked.field.workers[0]
         with provider_held(asked.field):
             assert (await asked.send(prefer="respond-async")).status_code == 202
             async with asked.field.connection() as eye:
@@ -186,7 +186,7 @@ class TestKilledWorker:
         await asked.field.prove()
 
     async def test_in_the_middle_of_a_batch(self, asked: Asked) -> None:
-        count, worker = 60, asked.field.processes[0]
+        count, worker = 60, asked.field.workers[0]
         payments = [await asked.paid(number) for number in range(count)]
         body = {"reason": "OTHER", "items": [{"paymentId": each["id"], "amount": 10} for each in payments]}
         async with asked.field.connection() as connection:
