@@ -36,6 +36,11 @@ GATHER_SECONDS: Final = 0.05
 """How long a claim waits for so many free places: a statement for each job would cost more than the wait."""
 
 POLL_SECONDS: Final = 0.5
+SCHEDULE_LATE_MAX: Final = 0.1
+"""By which part of its time a schedule may be late, so that those that rarely fire are rarely asked for."""
+
+SCHEDULE_POLL_SECONDS_MAX: Final = 60
+
 LEASE_SECONDS: Final = 10
 """How long a claim holds without renewal: a killed worker's jobs wait no longer for another one."""
 
@@ -149,12 +154,13 @@ class Worker:
                 await _wait(self._wake, POLL_SECONDS)
 
     async def _keep_firing(self, schedule: Schedule) -> None:
+        pause = min(max(POLL_SECONDS, SCHEDULE_LATE_MAX * schedule.every_seconds), SCHEDULE_POLL_SECONDS_MAX)
         while not self._stopping.is_set():
             try:
                 await self._fire(schedule)
             except Exception as error:  # whatever it is, the schedule has to go on
                 _say(error)
-            await _wait(self._stopping, POLL_SECONDS)
+            await _wait(self._stopping, pause)
 
     async def run_due(self) -> int:
         """Claim what is due and run it to its end. Returns how many jobs were claimed."""
