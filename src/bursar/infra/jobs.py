@@ -37,7 +37,7 @@ GATHER_SECONDS: Final = 0.05
 
 POLL_SECONDS: Final = 0.5
 SCHEDULE_LATE_MAX: Final = 0.1
-"""By which part of its time a schedule may be late, so that those that rarely fire are rarely asked for."""
+"""By which part of its time a schedule may be late, or by POLL_SECONDS: what rarely fires is rarely asked for."""
 
 SCHEDULE_POLL_SECONDS_MAX: Final = 60
 
