@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -40,6 +41,13 @@ def environment(data_dir: Path, **more: str) -> dict[str, str]:
     """The environment of a process of the service whose data lies there, with short waits."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
     return {**inherited, "PYTHONPATH": str(SOURCE), **QUICK, "BURSAR_DATA_DIR": str(data_dir), **more}
+
+
+def open_directory() -> Path:
+    """A new directory that every user may enter, as PostgreSQL's has to when root starts it."""
+    directory = Path(tempfile.mkdtemp(prefix="bursar-test-"))
+    directory.chmod(0o755)
+    return directory
 
 
 def say(line: str) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -18,7 +17,7 @@ import pytest
 from bursar.infra import embedded
 from bursar.infra.embedded.postmaster import read_pid_file
 from bursar.infra.keyfiles import token_key
-from tests.crash.harness import Process, connected, environment, faults, quiet, reading, say
+from tests.crash.harness import Process, connected, environment, faults, open_directory, quiet, reading, say
 from tests.crash.shoppers import Shopper, crowd
 from tests.infra.processes import is_alive
 from tests.support.api import CORE, json_of
@@ -91,13 +90,6 @@ class Served:
             proof.start()
             await eventually(lambda proof=proof: proof.returncode is not None, 120)  # type: ignore[misc]
             assert proof.stop() == 0, proof.said()
-
-
-def open_directory() -> Path:
-    """A new directory that every user may enter, as PostgreSQL's has to when root starts it."""
-    directory = Path(tempfile.mkdtemp(prefix="bursar-test-"))
-    directory.chmod(0o755)
-    return directory
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,13 +17,14 @@ from bursar.infra import embedded
 from bursar.infra.migrate import migrate
 from simulators.kit.server import Simulator, build, running
 from simulators.stripe import Stripe
-from tests.crash.harness import SOURCE, environment
+from tests.crash.harness import SOURCE, environment, open_directory
 from tests.support.api import json_of
 from tests.support.database import ROLE, SMALL, VAULT_ROLE
 from tests.support.disputes import DISPUTES
 from tests.support.refunds import REFUNDS
-from tests.support.service import MovableClock, Service, serving
+from tests.support.service import MovableClock, serving
 from tests.support.stripe import Shop
+from tests.support.webhooks import read_logs
 
 OPERATING = SOURCE.parent / "docs" / "operating.md"
 PROOFS = (("ledger", "verify"), ("events", "replay"))
@@ -33,8 +33,7 @@ PROOFS = (("ledger", "verify"), ("events", "replay"))
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that every user may enter, with what the document's commands name: `var`, `.venv`."""
-    directory = Path(tempfile.mkdtemp(prefix="bursar-test-"))
-    directory.chmod(0o755)
+    directory = open_directory()
     (directory / ".venv").symlink_to(sys.prefix)
     yield directory
     shutil.rmtree(directory, ignore_errors=True)
@@ -63,13 +62,6 @@ def prove(place: Path) -> None:
         run = [sys.executable, "-m", "bursar", *command]
         answer = subprocess.run(run, env=environment(place / "var"), capture_output=True, text=True, check=False)
         assert answer.returncode == 0, answer.stdout + answer.stderr
-
-
-async def look(service: Service) -> None:
-    """The providers' logs are read, and what is in them is done."""
-    service.clock.advance(minutes=20)
-    await service.run_schedule("webhooks.missed")
-    await service.run_jobs()
 
 
 async def story(at: Shop, payment: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +110,7 @@ async def test_what_a_provider_told_since_the_backup_is_told_again(place: Path) 
         async with shop_at(place, clock, there, address) as at:
             await asyncio.to_thread(prove, place)
             assert [await story(at, payment) for payment in (refunded, disputed)] == before
-            await look(at.service)
+            await read_logs(at.service)
             assert [await story(at, payment) for payment in (refunded, disputed)] == after
             await asyncio.to_thread(prove, place)
         assert there.violations == []

@@ -18,9 +18,9 @@ from bursar.domains.webhook_endpoints.deliver import Deliverer
 from bursar.infra.death import die_with_parent
 from tests.conftest import Serve
 from tests.support.api import Api, json_of
+from tests.support.delivering import delivering
 from tests.support.receiver import Message, Receiver, Reply, deliver_until, register, streams_of
 from tests.support.service import Service, eventually, serving
-from tests.support.truth import verify
 
 EVENTS = 3_000
 PAYMENTS = EVENTS // 3
@@ -38,9 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 async def service(serve: Serve) -> AsyncIterator[Service]:
     """One of the test's own, which may call this machine."""
-    async with serve(delivery_private_networks=True) as served:
+    async with delivering(serve) as served:
         yield served
-        await verify(served)
 
 
 async def load(api: Api, payments: int, at_once: int = 40) -> list[float]:

@@ -8,17 +8,24 @@ import pytest
 from bursar.domains.webhook_endpoints.deliver import Deliverer
 from tests.conftest import Serve
 from tests.support.api import Api, json_of
-from tests.support.receiver import ENDPOINTS, SECONDS_MAX, Receiver, Reply, deliver_until, deliveries_of, register
+from tests.support.delivering import delivering
+from tests.support.receiver import (
+    ENDPOINTS,
+    SECONDS_MAX,
+    Receiver,
+    Reply,
+    deliver_until,
+    deliveries_of,
+    register,
+)
 from tests.support.service import Service, eventually
-from tests.support.truth import verify
 
 
 @pytest.fixture
 async def service(serve: Serve) -> AsyncIterator[Service]:
     """One of the test's own, which may call this machine."""
-    async with serve(delivery_private_networks=True, delivery_timeout_seconds=30.0) as served:
+    async with delivering(serve, delivery_timeout_seconds=30.0) as served:
         yield served
-        await verify(served)
 
 
 @pytest.fixture

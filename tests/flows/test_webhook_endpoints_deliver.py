@@ -11,6 +11,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from bursar.domains.webhook_endpoints.deliver import Deliverer
 from tests.conftest import Serve
 from tests.support.api import Api, json_of, unique
+from tests.support.delivering import delivering
 from tests.support.receiver import (
     ENDPOINTS,
     Receiver,
@@ -25,24 +26,21 @@ from tests.support.receiver import (
     wait_for,
 )
 from tests.support.service import Service, eventually
-from tests.support.truth import verify
 from tests.support.webhooks import StillClock
 
 
 @pytest.fixture
 async def service(serve: Serve) -> AsyncIterator[Service]:
     """One of the test's own, which may call this machine."""
-    async with serve(delivery_private_networks=True, delivery_timeout_seconds=10.0) as served:
+    async with delivering(serve, delivery_timeout_seconds=10.0) as served:
         yield served
-        await verify(served)
 
 
 @pytest.fixture
 async def still(serve: Serve) -> AsyncIterator[Service]:
     """The same, whose clock moves only when the test says so."""
-    async with serve(clock=StillClock(), delivery_private_networks=True) as served:
+    async with delivering(serve, clock=StillClock()) as served:
         yield served
-        await verify(served)
 
 
 @pytest.fixture

@@ -16,17 +16,9 @@ from tests.support.paypal import paypal_shop
 from tests.support.refunds import REFUNDS
 from tests.support.service import Service
 from tests.support.stripe import Shop, shop
-from tests.support.webhooks import HOOKS, Postman, hear, stripe_event, unknown_intent
+from tests.support.webhooks import HOOKS, Postman, read_logs, stripe_event, unknown_intent
 
 LOGS = "select provider, read_until from provider_event_logs"
-
-
-async def look(service: Service, *, minutes: float = 20) -> None:
-    """Let time pass, have the logs looked at, and what follows done."""
-    service.clock.advance(minutes=minutes)
-    await service.run_schedule("webhooks.missed")
-    await service.run_jobs()
-    await hear(service)  # of events that come within a moment only the first has the job put in
 
 
 async def begun(service: Service) -> None:
@@ -51,7 +43,7 @@ class TestStripe:
             payment, quarrel = await at.captured(), await disputed(at)
             made = await at.in_dashboard("refunds", payment_intent=payment["transactionId"], amount="300")
             assert await at.service.fetch("select id from webhooks") == []
-            await look(at.service)
+            await read_logs(at.service)
             (row,) = await at.service.fetch("select id from refunds where payment_id = $1", payment["id"])
             refund = json_of(await at.api.get(f"{REFUNDS}/{row['id']}"), 200)
             assert (refund["status"], refund["amount"], refund["providerReference"]) == ("COMPLETED", 300, made["id"])
@@ -68,7 +60,7 @@ class TestStripe:
             await at.in_dashboard("refunds", payment_intent=(await at.captured())["transactionId"], amount="300")
             await at.hear()
             before = await at.service.row_counts()
-            await look(at.service)
+            await read_logs(at.service)
             after = await at.service.row_counts()
             assert {name for name in after if after[name] != before[name]} <= {"jobs"}
 
@@ -76,10 +68,10 @@ class TestStripe:
         async with shop(serve) as at:
             await begun(at.service)
             quarrel = await disputed(at)
-            await look(at.service)
+            await read_logs(at.service)
             count = (await at.service.row_counts())["webhooks"]
             await at.service.fetch("update provider_event_logs set read_until = read_until - interval '1 hour'")
-            await look(at.service)
+            await read_logs(at.service)
             assert (await at.service.row_counts())["webhooks"] == count > 0
             assert len(await disputes_of(at, quarrel)) == 1
 
@@ -87,7 +79,7 @@ class TestStripe:
         async with shop(serve) as at:
             await begun(at.service)
             at.simulator.provider.world.event("customer.created", {"id": "cus_1", "object": "customer"})
-            await look(at.service)
+            await read_logs(at.service)
             assert await at.service.fetch("select id from webhooks") == []
 
     async def test_a_log_of_many_pages_and_hours_is_read_to_its_end(self, serve: Serve) -> None:
@@ -97,7 +89,7 @@ class TestStripe:
             for number in range(130):
                 held = {"id": f"re_{number}", "object": "refund", "payment_intent": "pi_unknown"}
                 at.simulator.provider.world.event("refund.created", held)
-            await look(at.service, minutes=600)
+            await read_logs(at.service, minutes=600)
             (after,) = await at.service.fetch(LOGS)
             assert after["read_until"] - before["read_until"] >= timedelta(minutes=594)
             rows = await at.service.fetch("select event_id from webhooks")
@@ -110,9 +102,9 @@ class TestStripe:
             quarrel = await disputed(at)
             (before,) = await at.service.fetch(LOGS)
             at.faults.plan(fault, on="GET /v1/events", times=1)
-            await look(at.service)
+            await read_logs(at.service)
             assert await at.service.fetch(LOGS) == [before] and await disputes_of(at, quarrel) == []
-            await look(at.service)
+            await read_logs(at.service)
             assert len(await disputes_of(at, quarrel)) == 1
 
     async def test_an_interrupted_reading_goes_on(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,8 +118,8 @@ class TestStripe:
 
             with monkeypatch.context() as patch:
                 patch.setattr(missed.store, "note_log_read", die)
-                await look(at.service)
-            await look(at.service)
+                await read_logs(at.service)
+            await read_logs(at.service)
             assert len(await disputes_of(at, quarrel)) == 1
             rows = await at.service.fetch("select count(*) as n from webhooks group by event_id")
             assert {row["n"] for row in rows} == {1}
@@ -143,23 +135,23 @@ class TestStripe:
             with monkeypatch.context() as patch:
                 patch.setattr(missed.store, "known_events", break_)
                 for _ in range(25):
-                    await look(at.service)
-            await look(at.service)
+                    await read_logs(at.service)
+            await read_logs(at.service)
             assert len(await disputes_of(at, quarrel)) == 1
 
     async def test_is_looked_at_no_more_often_than_is_set(self, serve: Serve) -> None:
         async with shop(serve, webhook_fetch_minutes=60) as at:
             await begun(at.service)
             before = await at.service.fetch(LOGS)
-            await look(at.service, minutes=64)
+            await read_logs(at.service, minutes=64)
             assert await at.service.fetch(LOGS) == before
-            await look(at.service, minutes=2)
+            await read_logs(at.service, minutes=2)
             assert await at.service.fetch(LOGS) != before
 
     async def test_is_not_looked_at_where_that_is_switched_off(self, serve: Serve) -> None:
         async with shop(serve, webhook_fetch_minutes=0) as at:
             await begun(at.service)
-            await look(at.service, minutes=600)
+            await read_logs(at.service, minutes=600)
             assert await at.service.fetch(LOGS) == []
 
 
@@ -170,7 +162,7 @@ class TestPayPal:
             await begun(at.service)
             payment = await at.captured()
             await at.there_is("refunds", capture_id=at.capture_id(payment), amount=300)
-            await look(at.service)
+            await read_logs(at.service)
             (row,) = await at.service.fetch("select id from refunds where payment_id = $1", payment["id"])
             refund = json_of(await at.api.get(f"{REFUNDS}/{row['id']}"), 200)
             assert (refund["status"], refund["amount"]) == ("COMPLETED", 300)
@@ -184,7 +176,7 @@ class TestPayPal:
             payment = await at.captured()
             await at.there_is("refunds", capture_id=at.capture_id(payment), amount=300)
             now = at.service.clock.now()
-            await look(at.service)
+            await read_logs(at.service)
             (read,) = await at.service.fetch(LOGS)
             assert read["read_until"] > now
             (row,) = await at.service.fetch("select status from refunds where payment_id = $1", payment["id"])
@@ -197,7 +189,7 @@ class TestPayPal:
             payment = await at.captured()
             await at.there_is("refunds", capture_id=at.capture_id(payment), amount=300)
             at.there.webhooks.events.append({"create_time": at.there.webhooks.events[-1]["create_time"], "id": 5})
-            await look(at.service)
+            await read_logs(at.service)
             assert len(await at.service.fetch("select id from refunds where payment_id = $1", payment["id"])) == 1
 
     async def test_a_log_of_long_events_is_read_to_its_end(self, serve: Serve, tmp_path: Path) -> None:
@@ -207,7 +199,7 @@ class TestPayPal:
             for number in range(110):
                 resource = {"id": f"R-{number}", "note": "x" * 12_000}
                 at.there.orders.desk.emit("PAYMENT.REFUND.PENDING", "refund", resource, "A long one")
-            await look(at.service)
+            await read_logs(at.service)
             assert len(await at.service.fetch("select id from webhooks")) == 110
 
 
